@@ -1,0 +1,222 @@
+package daemon
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait for loomd. It is far above what loomd needs, so
+// that a loaded machine does not fail a test, and still ends one that hangs.
+const patience = 30 * time.Second
+
+// Process is a running loomd. Its methods may be called from any goroutine.
+type Process struct {
+	command *exec.Cmd
+	stdout  transcript
+	stderr  transcript
+	exited  chan struct{} // closed by the waiting goroutine
+	code    int           // set before exited is closed
+}
+
+// transcript collects what a process prints.
+type transcript struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (w *transcript) Write(data []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.all.Write(data)
+}
+
+func (w *transcript) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.all.String()
+}
+
+// Start runs loomd with the arguments. When the test ends loomd is killed, if
+// it still runs, and its output is shown if the test failed.
+func (p *Program) Start(t *testing.T, args ...string) *Process {
+	t.Helper()
+	process := &Process{command: exec.Command(p.path, args...), exited: make(chan struct{})}
+	process.command.Stdout = &process.stdout
+	process.command.Stderr = &process.stderr
+	// Pdeathsig would be simpler than the cleanup below, but it acts when the
+	// starting thread ends, which in Go may be long before the process.
+	if err := process.command.Start(); err != nil {
+		t.Fatalf("start loomd: %v", err)
+	}
+	go func() {
+		defer close(process.exited)
+		var exit *exec.ExitError
+		switch err := process.command.Wait(); {
+		case err == nil:
+		case errors.As(err, &exit):
+			process.code = exit.ExitCode()
+		default:
+			process.code = -1
+		}
+	}()
+	t.Cleanup(func() {
+		process.kill()
+		<-process.exited
+		if t.Failed() {
+			t.Logf("loomd %s\nstdout: %s\nstderr: %s", strings.Join(args, " "), tail(process.Stdout()), tail(process.Stderr()))
+		}
+		if strings.Contains(process.Stderr(), "DATA RACE") {
+			t.Errorf("loomd reported a data race:\n%s", process.Stderr())
+		}
+	})
+	return process
+}
+
+func tail(text string) string {
+	const most = 8 << 10
+	if len(text) > most {
+		return "...\n" + text[len(text)-most:]
+	}
+	return text
+}
+
+// kill is for the end of a test, where the process may be gone already.
+func (p *Process) kill() {
+	if err := p.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		panic(fmt.Sprintf("kill loomd: %v", err))
+	}
+}
+
+// PID is the process id.
+func (p *Process) PID() int { return p.command.Process.Pid }
+
+// Stdout returns what loomd printed so far on its standard output.
+func (p *Process) Stdout() string { return p.stdout.String() }
+
+// Stderr returns what loomd printed so far on its standard error.
+func (p *Process) Stderr() string { return p.stderr.String() }
+
+// Exited is closed when the process is gone.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Signal sends a signal.
+func (p *Process) Signal(t *testing.T, signal os.Signal) {
+	t.Helper()
+	if err := p.command.Process.Signal(signal); err != nil {
+		t.Fatalf("send %v to loomd: %v", signal, err)
+	}
+}
+
+// WaitExit waits until loomd ends, at most within, and returns its exit code:
+// -1 when a signal ended it.
+func (p *Process) WaitExit(t *testing.T, within time.Duration) int {
+	t.Helper()
+	select {
+	case <-p.exited:
+		return p.code
+	case <-time.After(within):
+		t.Fatalf("loomd still runs after %v", within)
+		return 0
+	}
+}
+
+// WaitListening returns once loomd accepts on the address, which is host:port
+// or unix:PATH.
+func (p *Process) WaitListening(t *testing.T, address string) {
+	t.Helper()
+	network := "tcp"
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address = "unix", path
+	}
+	p.Await(t, "loomd accepts on "+address, func() bool {
+		conn, err := net.DialTimeout(network, address, time.Second)
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	})
+}
+
+// Await polls until the condition holds. It fails the test when loomd ends
+// first or patience is over.
+func (p *Process) Await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !condition() {
+		select {
+		case <-p.exited:
+			t.Fatalf("waiting until %s: loomd ended with code %d\nstderr: %s", what, p.code, tail(p.Stderr()))
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waiting until %s: not so after %v\nstderr: %s", what, patience, tail(p.Stderr()))
+		}
+	}
+}
+
+// Footprint is what a process holds at one moment.
+type Footprint struct {
+	Goroutines  int   `json:"goroutines"`
+	HeapInuse   int64 `json:"heap_inuse"` // bytes, after a collection
+	Descriptors int   `json:"fds"`
+	Threads     int   `json:"-"`
+	Resident    int64 `json:"-"` // bytes
+}
+
+// Footprint asks loomd, by SIGUSR1, for the line in which it counts itself,
+// and the kernel for the rest.
+func (p *Process) Footprint(t *testing.T) Footprint {
+	t.Helper()
+	before := len(p.Stderr())
+	p.Signal(t, syscall.SIGUSR1)
+	var print Footprint
+	p.Await(t, "loomd prints the line that SIGUSR1 asks for", func() bool {
+		for line := range strings.Lines(p.Stderr()[before:]) {
+			if strings.HasSuffix(line, "\n") && strings.Contains(line, `"goroutines"`) {
+				return json.Unmarshal([]byte(line), &print) == nil
+			}
+		}
+		return false
+	})
+	// Descriptors are counted by the kernel, so that loomd cannot be wrong
+	// about itself.
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.PID()))
+	if err != nil {
+		t.Fatalf("count the descriptors of loomd: %v", err)
+	}
+	print.Descriptors = len(entries)
+	print.Threads = int(p.statusField(t, "Threads"))
+	print.Resident = p.statusField(t, "VmRSS") << 10
+	return print
+}
+
+// statusField reads a number from /proc/PID/status.
+func (p *Process) statusField(t *testing.T, name string) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+	if err != nil {
+		t.Fatalf("read the status of loomd: %v", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
+			number, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			if err != nil {
+				t.Fatalf("read %s of loomd: %v", name, err)
+			}
+			return number
+		}
+	}
+	t.Fatalf("the status of loomd has no %s", name)
+	return 0
+}
