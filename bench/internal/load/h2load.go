@@ -1,0 +1,98 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"time"
+
+	"loom/bench/internal/echo"
+	"loom/bench/internal/row"
+)
+
+// h2loadGrace is how long h2load may take beyond its own duration.
+const h2loadGrace = 10 * time.Second
+
+// H2Load makes unary calls for the duration, as many at once as the row says.
+// file holds one framed message, which is the body of every request.
+func H2Load(ctx context.Context, addr string, r row.Row, file string, d time.Duration) (Count, error) {
+	body, err := os.Stat(file)
+	if err != nil {
+		return Count{}, fmt.Errorf("h2load: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, d+h2loadGrace)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "h2load",
+		"-c", strconv.Itoa(r.Conns),
+		"-m", strconv.Itoa(r.Streams),
+		"-D", fmt.Sprintf("%dms", d.Milliseconds()),
+		"-d", file,
+		"-H", "content-type: application/grpc",
+		"-H", "te: trailers",
+		"-H", "user-agent: grpc-h2load",
+		"http://"+addr+echo.UnaryMethod,
+	)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return Count{}, fmt.Errorf("h2load: %w\n%s", err, out)
+	}
+	report, err := parseH2Load(out)
+	if err != nil {
+		return Count{}, fmt.Errorf("%w in:\n%s", err, out)
+	}
+	if err := report.check(body.Size()); err != nil {
+		return Count{}, fmt.Errorf("%w in:\n%s", err, out)
+	}
+	return Count{Requests: report.done, Elapsed: d}, nil
+}
+
+// h2loadReport is what the bench reads of h2load's output.
+type h2loadReport struct {
+	done, succeeded, failed int
+	data                    int64 // bytes of DATA frames received
+}
+
+var (
+	h2loadRequests = regexp.MustCompile(`(?m)^requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed,`)
+	h2loadData     = regexp.MustCompile(`(?m)^traffic: .*, \S+ \((\d+)\) data$`)
+)
+
+func parseH2Load(out []byte) (h2loadReport, error) {
+	requests := h2loadRequests.FindSubmatch(out)
+	if requests == nil {
+		return h2loadReport{}, errors.New("h2load: no line of requests")
+	}
+	data := h2loadData.FindSubmatch(out)
+	if data == nil {
+		return h2loadReport{}, errors.New("h2load: no line of traffic")
+	}
+	var r h2loadReport
+	var errs [4]error
+	r.done, errs[0] = strconv.Atoi(string(requests[1]))
+	r.succeeded, errs[1] = strconv.Atoi(string(requests[2]))
+	r.failed, errs[2] = strconv.Atoi(string(requests[3]))
+	r.data, errs[3] = strconv.ParseInt(string(data[1]), 10, 64)
+	if err := errors.Join(errs[:]...); err != nil {
+		return h2loadReport{}, fmt.Errorf("h2load: %w", err)
+	}
+	return r, nil
+}
+
+// check looks at the bytes that came back, because h2load does not look at
+// grpc-status: a call refused with an error is a success to it. Replies that
+// were cut off at the end of the time may add to the bytes.
+func (r h2loadReport) check(reply int64) error {
+	switch {
+	case r.done == 0:
+		return errors.New("h2load: no request was finished")
+	case r.failed > 0 || r.succeeded != r.done:
+		return fmt.Errorf("h2load: %d of %d requests failed", r.done-r.succeeded, r.done)
+	case r.data < int64(r.done)*reply:
+		return fmt.Errorf("h2load: %d replies of %d bytes make more than the %d bytes of data received", r.done, reply, r.data)
+	}
+	return nil
+}

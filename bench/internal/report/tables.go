@@ -1,0 +1,71 @@
+package report
+
+import (
+	"fmt"
+	"io"
+
+	"loom/bench/internal/peer"
+	"loom/bench/internal/stats"
+	"loom/bench/internal/suite"
+)
+
+// Tables writes the figures of all loads.
+func Tables(w io.Writer, res suite.Result) error {
+	if len(res.Loads) > 0 {
+		if err := loads(res).write(w); err != nil {
+			return err
+		}
+	}
+	if len(res.Idle) == 0 {
+		return nil
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	return idle(res).write(w)
+}
+
+func loads(res suite.Result) *table {
+	t := &table{words: 2, header: []string{
+		"load", "through", "requests/s", "CPU µs/request", "IQR",
+		"fixed rate/s", "CPU µs/request there", "p50 added ms", "p99 added ms", "RSS MiB", "allocs/request",
+	}}
+	for _, l := range res.Loads {
+		direct, _ := res.Cell(l.Row.Name, peer.Direct)
+		for _, c := range l.Cells {
+			t.add(loadLine(l, c, direct)...)
+		}
+	}
+	return t
+}
+
+func loadLine(l suite.Load, c, direct suite.Cell) []string {
+	line := []string{l.Row.Title, c.Peer, whole(stats.Median(c.PerSecond))}
+	if c.Measured {
+		line = append(line, number(stats.Median(c.CPU)), number(stats.IQR(c.CPU)))
+	} else {
+		line = append(line, none, none)
+	}
+	switch {
+	case l.FixedRate == 0:
+		line = append(line, none, none, none, none)
+	case c.Measured:
+		line = append(line, whole(l.FixedRate), number(stats.Median(c.FixedCPU)),
+			milliseconds(suite.Added(c.P50, direct.P50)), milliseconds(suite.Added(c.P99, direct.P99)))
+	default:
+		line = append(line, whole(l.FixedRate), none,
+			"("+milliseconds(stats.Median(c.P50))+")", "("+milliseconds(stats.Median(c.P99))+")")
+	}
+	if c.Measured {
+		return append(line, mib(stats.Median(c.RSS)), number(c.Allocs))
+	}
+	return append(line, none, none)
+}
+
+func idle(res suite.Result) *table {
+	t := &table{words: 2, header: []string{"load", "through", "RSS MiB", "KiB/idle connection", "KiB/idle stream"}}
+	for _, c := range res.Idle {
+		t.add(res.IdleRow.Title, c.Peer, mib(c.RSS), kib(c.PerConn), kib(c.PerStream))
+	}
+	return t
+}

@@ -1,0 +1,123 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"loom/bench/internal/echo"
+	"loom/bench/internal/load"
+	"loom/bench/internal/peer"
+	"loom/bench/internal/row"
+	"loom/bench/internal/verify"
+)
+
+// suite is one run of the bench. It is used by one goroutine.
+type suite struct {
+	opts     Options
+	fleet    *peer.Fleet
+	progress io.Writer
+}
+
+// Run starts the peers, checks that each answers rightly, measures, and ends
+// them. What is being done is written to progress, a line for each step.
+func Run(ctx context.Context, opts Options, progress io.Writer) (res Result, err error) {
+	if opts.LatencyRuns > 0 && !slices.Contains(opts.Peers, peer.Direct) {
+		return Result{}, fmt.Errorf("added latency needs the peer %q", peer.Direct)
+	}
+	fleet, err := peer.Start(ctx, opts.Peers, opts.Loomd, opts.Dir)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, fleet.Stop()) }()
+	s := &suite{opts: opts, fleet: fleet, progress: progress}
+	for _, p := range fleet.Peers() {
+		res.Versions = append(res.Versions, Version{Peer: p.Name, Text: p.Version})
+		s.say("check the replies of %s", p.Name)
+		if err := verify.Replies(ctx, p.Addr); err != nil {
+			return Result{}, fmt.Errorf("%s: %w", p.Name, err)
+		}
+	}
+	for _, r := range opts.Rows {
+		if r.Kind == row.Idle {
+			res.IdleRow = r
+			res.Idle, err = s.idle(ctx, r)
+		} else {
+			var l Load
+			l, err = s.load(ctx, r)
+			res.Loads = append(res.Loads, l)
+		}
+		if err != nil {
+			return Result{}, errors.Join(err, fleet.Check())
+		}
+	}
+	return res, nil
+}
+
+func (s *suite) load(ctx context.Context, r row.Row) (Load, error) {
+	l, err := s.saturate(ctx, r)
+	if err != nil {
+		return Load{}, err
+	}
+	if err := s.countAllocs(ctx, &l); err != nil {
+		return Load{}, err
+	}
+	if s.opts.LatencyRuns == 0 {
+		return l, nil
+	}
+	if err := s.fixedRate(ctx, &l); err != nil {
+		return Load{}, err
+	}
+	return l, nil
+}
+
+// drive puts as much load on a peer as it takes.
+func (s *suite) drive(ctx context.Context, p *peer.Peer, r row.Row, d time.Duration) (load.Count, error) {
+	var c load.Count
+	var err error
+	if r.Kind == row.Bidi {
+		c, err = load.PingPong(ctx, p.Addr, r, d)
+	} else {
+		var file string
+		if file, err = s.payload(r.Body); err == nil {
+			c, err = load.H2Load(ctx, p.Addr, r, file, d)
+		}
+	}
+	if err != nil {
+		return load.Count{}, fmt.Errorf("row %s, %s: %w", r.Name, p.Name, err)
+	}
+	return c, nil
+}
+
+// payload returns a file with one framed message, made when it is first asked for.
+func (s *suite) payload(body int) (string, error) {
+	file := filepath.Join(s.opts.Dir, fmt.Sprintf("message-%d", body))
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	}
+	if err := os.WriteFile(file, echo.Framed(echo.Message(echo.Body(body))), 0o600); err != nil {
+		return "", fmt.Errorf("write payload: %w", err)
+	}
+	return file, nil
+}
+
+func (s *suite) say(format string, args ...any) {
+	fmt.Fprintf(s.progress, "bench: "+format+"\n", args...)
+}
+
+// turn is the order of the peers in a run: odd runs go backward.
+func turn(peers []*peer.Peer, run int) []int {
+	order := make([]int, len(peers))
+	for i := range order {
+		order[i] = i
+	}
+	if run%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
+}
