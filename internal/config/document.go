@@ -1,0 +1,212 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxFile bounds a file: 10,000 routes fit, and so does the memory that the
+// node tree takes, some fifty times the size of the file.
+const maxFile = 1 << 20
+
+// document is a file as text and as a tree of nodes. Immutable once parsed.
+type document struct {
+	name  string
+	lines []string
+	root  *yaml.Node // nil if the file could not be parsed
+}
+
+// parseDocument reads the text of a file. What it finds wrong goes to the
+// returned problems, and the root is then nil.
+func parseDocument(name string, src []byte) (*document, *problems) {
+	doc := &document{name: name, lines: []string{""}}
+	p := &problems{doc: doc}
+	if len(src) > maxFile {
+		p.add(1, 1, fmt.Sprintf("the file is larger than %s", Size(maxFile)), "is it the right file?")
+		return doc, p
+	}
+	doc.lines = strings.Split(string(src), "\n")
+	for i, line := range doc.lines {
+		doc.lines[i] = strings.ToValidUTF8(strings.TrimSuffix(line, "\r"), "\uFFFD")
+	}
+	if !doc.checkText(p, src) {
+		return doc, p
+	}
+	root, err := readTree(src)
+	switch {
+	case errors.Is(err, io.EOF):
+		p.add(1, 1, "the file is empty", "a file needs listeners, backends and routes")
+	case err != nil:
+		doc.explain(p, err)
+	default:
+		doc.root = root
+	}
+	return doc, p
+}
+
+// checkText finds bytes that YAML has no place for, and those that it takes
+// for the end of a line where no editor shows one.
+func (d *document) checkText(p *problems, src []byte) bool {
+	if bytes.HasPrefix(src, []byte{0xff, 0xfe}) || bytes.HasPrefix(src, []byte{0xfe, 0xff}) {
+		p.add(1, 1, "the file is in UTF-16", "save it in UTF-8")
+		return false
+	}
+	line, column := 1, 1
+	for i := 0; i < len(src); {
+		r, size := utf8.DecodeRune(src[i:])
+		msg := ""
+		switch {
+		case r == utf8.RuneError && size == 1:
+			msg = fmt.Sprintf("the file is not valid UTF-8: byte 0x%02x", src[i])
+		case r == '\r' && i+1 < len(src) && src[i+1] != '\n', r == 0x85, r == 0x2028, r == 0x2029:
+			msg = fmt.Sprintf("the invisible line break U+%04X is not allowed here", r)
+		case r < ' ' && r != '\n' && r != '\r' && r != '\t', r >= 0x7f && r < 0xa0, r == 0xfffe, r == 0xffff, r == 0xfeff && i > 0:
+			msg = fmt.Sprintf("the control character U+%04X is not allowed here", r)
+		}
+		if msg != "" {
+			p.add(line, column, msg, "")
+			return false
+		}
+		if r == '\n' {
+			line, column = line+1, 0
+		}
+		i += size
+		column++
+	}
+	return true
+}
+
+// readTree parses the one document that src must be. It returns io.EOF if
+// there is none, and errSecond at a second one.
+func readTree(src []byte) (root *yaml.Node, err error) {
+	defer func() {
+		// The parser panics where its own states contradict each other,
+		// which only a strange file can bring about.
+		if r := recover(); r != nil {
+			root, err = nil, fmt.Errorf("yaml: the parser gave up: %v", r)
+		}
+	}()
+	decoder := yaml.NewDecoder(bytes.NewReader(src))
+	var first, second yaml.Node
+	if err := decoder.Decode(&first); err != nil {
+		return nil, err
+	}
+	switch err := decoder.Decode(&second); {
+	case err == nil:
+		return nil, &secondDocument{line: second.Line, column: second.Column}
+	case !errors.Is(err, io.EOF):
+		return nil, err
+	}
+	if len(first.Content) == 0 || isNull(first.Content[0]) {
+		return nil, io.EOF
+	}
+	return first.Content[0], nil
+}
+
+// secondDocument is the error for a file with several documents.
+type secondDocument struct{ line, column int }
+
+func (s *secondDocument) Error() string { return "a second document begins here" }
+
+// isNull reports whether a node stands for no value.
+func isNull(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && n.Tag == "!!null"
+}
+
+var (
+	yamlLine   = regexp.MustCompile(`^yaml: line (\d+): (.*)`)
+	yamlAnchor = regexp.MustCompile(`^yaml: unknown anchor '(.*)' referenced`)
+)
+
+// explain turns an error of the YAML parser, which may lack a position or a
+// clear word, into a mistake.
+func (d *document) explain(p *problems, err error) {
+	var second *secondDocument
+	if errors.As(err, &second) {
+		p.add(second.line, second.column, "a second YAML document begins here", "loom.yaml is a single one; take out the --- line")
+		return
+	}
+	text := err.Error()
+	if m := yamlAnchor.FindStringSubmatch(text); m != nil {
+		line, column := d.find("*" + m[1])
+		p.add(line, column, "alias *"+m[1]+" stands for nothing", "define it before with &"+m[1])
+		return
+	}
+	line := 1
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			line = n
+		}
+		text = "yaml: " + m[2]
+	}
+	line = min(max(line, 1), len(d.lines))
+	// The parser counts the line before or after the tab, and speaks of
+	// tokens.
+	for n := max(line-1, 1); n <= min(line+1, len(d.lines)); n++ {
+		if column := indentTab(d.lines[n-1]); column > 0 {
+			p.add(n, column, "a tab cannot indent YAML", "use spaces")
+			return
+		}
+	}
+	msg, hint := plainSyntax(strings.TrimPrefix(text, "yaml: "))
+	p.add(line, d.textColumn(line), msg, hint)
+}
+
+// plainSyntax says what the parser means, where that is known.
+func plainSyntax(text string) (msg, hint string) {
+	switch {
+	case strings.Contains(text, "mapping values are not allowed"):
+		return "a colon is not expected here", "is the indentation right, or does a text with a colon need quotes?"
+	case strings.Contains(text, "did not find expected key"), strings.Contains(text, "did not find expected '-' indicator"):
+		return "the indentation does not fit the lines above", "keys of one block begin in the same column"
+	case strings.Contains(text, "could not find expected ':'"):
+		return "a key without a colon", "write key: value"
+	case strings.Contains(text, "did not find expected ',' or"):
+		return "a bracket or brace is not closed, or a comma is missing", ""
+	case strings.Contains(text, "unexpected end of stream"):
+		return "a quote is not closed", ""
+	case strings.Contains(text, "cannot start any token"):
+		return "a text cannot begin with this character", "put it in quotes"
+	case strings.Contains(text, "exceeded max depth"):
+		return "the file is nested too deeply", ""
+	case strings.Contains(text, "unknown escape character"):
+		return "unknown escape in a text in double quotes", "write it in single quotes, or double the backslash"
+	}
+	return "not valid YAML: " + text, ""
+}
+
+// indentTab returns the column of a tab in the indentation of a line that has
+// more than white space, or 0.
+func indentTab(line string) int {
+	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+	if len(indent) == len(line) {
+		return 0
+	}
+	return strings.IndexByte(indent, '\t') + 1
+}
+
+// textColumn returns where the text of a line begins.
+func (d *document) textColumn(line int) int {
+	text := d.lines[line-1]
+	return len(text) - len(strings.TrimLeft(text, " \t")) + 1
+}
+
+// find returns the place where a word stands for the first time outside of
+// comments, or the beginning of the file.
+func (d *document) find(word string) (line, column int) {
+	for i, text := range d.lines {
+		at := strings.Index(text, word)
+		if at >= 0 && !strings.HasPrefix(strings.TrimSpace(text), "#") {
+			return i + 1, utf8.RuneCountInString(text[:at]) + 1
+		}
+	}
+	return 1, 1
+}

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// field is one key of a block, as the tags of its struct tell it.
+type field struct {
+	index    int
+	key      string // as the file spells it; empty for the field that takes the key of a keyed list
+	doc      string
+	form     string
+	enum     []string
+	min, max string
+	required bool
+	keyed    bool // a list that the file writes as a mapping
+	short    bool // a text may stand for the whole block
+	secret   bool // values are not shown
+}
+
+// fieldsOf returns the keys of a block in the order of its struct.
+func fieldsOf(t reflect.Type) []field {
+	fields := make([]field, 0, t.NumField())
+	for i := range t.NumField() {
+		tag := t.Field(i).Tag
+		key, option, _ := strings.Cut(tag.Get("yaml"), ",")
+		f := field{
+			index: i, key: key, doc: tag.Get("doc"), form: tag.Get("form"),
+			min: tag.Get("min"), max: tag.Get("max"),
+			required: tag.Get("required") != "",
+			keyed:    option == "keyed",
+			short:    tag.Get("short") != "",
+			secret:   tag.Get("secret") != "",
+		}
+		if enum := tag.Get("enum"); enum != "" {
+			f.enum = strings.Split(enum, ",")
+		}
+		fields = append(fields, f)
+	}
+	return fields
+}
+
+// keyField returns the field that takes the keys of a keyed list of t.
+func keyField(t reflect.Type) field {
+	for _, f := range fieldsOf(t) {
+		if f.key == "" {
+			return f
+		}
+	}
+	return field{}
+}
+
+// shortField returns the field that a plain text stands for in place of a
+// whole block of type t, and whether there is one.
+func shortField(t reflect.Type) (field, bool) {
+	for _, f := range fieldsOf(t) {
+		if f.short {
+			return f, true
+		}
+	}
+	return field{}, false
+}
+
+// shortOnly reports whether a block of type t is never written as a mapping.
+func shortOnly(t reflect.Type) bool {
+	for i := range t.NumField() {
+		if t.Field(i).Tag.Get("short") == "only" {
+			return true
+		}
+	}
+	return false
+}
+
+// setDefaults fills in the defaults of a block and of all blocks within it
+// that are always there. v must be addressable.
+func setDefaults(v reflect.Value) {
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	if d, ok := v.Addr().Interface().(defaulter); ok {
+		d.setDefaults()
+	}
+	for i := range v.NumField() {
+		setDefaults(v.Field(i))
+	}
+}

@@ -1,0 +1,78 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// unsupported is a key that is read and checked, but whose feature loomd does
+// not have yet. Without values, any use of the key is refused.
+type unsupported struct {
+	path   string
+	values []string
+}
+
+// unsupportedKeys is the one list of them. A feature that arrives takes its
+// line out, and nothing else here changes.
+func unsupportedKeys() []unsupported {
+	return []unsupported{
+		{path: "listeners[].tls"},
+		{path: "listeners[].max_connection_age"},
+		{path: "backends[].targets[].weight"},
+		{path: "backends[].tls"},
+		{path: "backends[].authority"},
+		{path: "backends[].balance", values: []string{"least_request", "ring_hash"}},
+		{path: "backends[].idle_timeout"},
+		{path: "backends[].health"},
+		{path: "backends[].limits.concurrent"},
+		{path: "backends[].breaker"},
+		{path: "backends[].outlier"},
+		{path: "backends[].reflection"},
+		{path: "backends[].descriptors"},
+		{path: "routes[].timeout"},
+		{path: "routes[].retry"},
+		{path: "routes[].mirror"},
+		{path: "routes[].metadata.request.append"},
+		{path: "routes[].metadata.response.append"},
+		{path: "capture"},
+		{path: "inspector"},
+		{path: "metrics"},
+		{path: "admin"},
+		{path: "restart.ready_timeout"},
+		{path: "restart.generations"},
+	}
+}
+
+// refuseUnsupported reports every unsupported key that the file uses.
+func (d *decoder) refuseUnsupported() {
+	keys := unsupportedKeys()
+	for path, m := range d.marks {
+		if m.key == nil {
+			continue
+		}
+		shape := withoutIndexes(path)
+		for _, u := range keys {
+			switch {
+			case u.path != shape:
+			case u.values == nil:
+				d.problems.at(m.key, "", "%s is not supported yet", m.key.Value)
+			case slices.Contains(u.values, m.text):
+				d.problems.at(m.value, "", "%s: %s is not supported yet", m.key.Value, m.text)
+			}
+		}
+	}
+}
+
+// withoutIndexes turns routes[12].match into routes[].match.
+func withoutIndexes(path string) string {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(path, "[")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("[]")
+		_, path, _ = strings.Cut(rest, "]")
+	}
+}

@@ -1,0 +1,80 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+func isBinary(name string) bool { return strings.HasSuffix(name, "-bin") }
+
+func (v *validator) backends() {
+	for i := range v.cfg.Backends {
+		b := &v.cfg.Backends[i]
+		path := fmt.Sprintf("backends[%d]", i)
+		targets := map[string]string{}
+		for j, t := range b.Targets {
+			v.unique("target of this backend", fmt.Sprintf("%s.targets[%d]", path, j), t.Target, targets)
+		}
+		if h := b.Health; h != nil && h.Timeout > h.Interval {
+			v.wrong(path+".health.timeout", "timeout is %s, more than interval, %s: checks would overlap", h.Timeout, h.Interval)
+		}
+		if br := b.Breaker; br != nil {
+			v.breaker(path+".breaker", br)
+		}
+		if r := b.Reflection; r != nil {
+			v.binaries(path+".reflection.metadata", r.Metadata)
+		}
+	}
+}
+
+func (v *validator) breaker(path string, b *Breaker) {
+	if b.MaxOpenFor < b.OpenFor {
+		v.wrong(path+".max_open_for", "max_open_for is %s, less than open_for, %s", b.MaxOpenFor, b.OpenFor)
+	}
+	if b.Trip.Consecutive == 0 && b.Trip.FailureRatio == 0 {
+		v.wrong(path+".trip", "with consecutive and failure_ratio at 0 the breaker never opens; leave breaker out instead")
+	}
+}
+
+// loops reports targets that lead back to a listener of this file: a call
+// would go round until its deadline.
+func (v *validator) loops() {
+	listening := newMeeting()
+	for i, l := range v.cfg.Listeners {
+		listening.add(boundAddress{"listener " + l.Name, fmt.Sprintf("listeners[%d].address", i), l.Address.endpoint()})
+	}
+	for i, b := range v.cfg.Backends {
+		for j, t := range b.Targets {
+			if t.Target == "" {
+				continue
+			}
+			to, err := parseTarget(t.Target)
+			if err != nil {
+				continue // reported where it was read
+			}
+			if l, ok := listening.reach(to); ok {
+				path := fmt.Sprintf("backends[%d].targets[%d].target", i, j)
+				v.source.wrong(path, "see "+v.source.where(l.path), fmt.Sprintf("the target %s is %s itself: calls would go round for ever", t.Target, l.what))
+			}
+		}
+	}
+}
+
+// unused warns of backends that no route names.
+func (v *validator) unused() {
+	used := map[string]bool{}
+	for i := range v.cfg.Routes {
+		r := &v.cfg.Routes[i]
+		for _, w := range r.Split() {
+			used[w.Name] = true
+		}
+		if r.Mirror != nil {
+			used[r.Mirror.Backend] = true
+		}
+	}
+	for i, b := range v.cfg.Backends {
+		if !used[b.Name] {
+			v.source.doubt(fmt.Sprintf("backends[%d]", i), "", fmt.Sprintf("no route leads to backend %s", b.Name))
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package config
+
+import "fmt"
+
+func (v *validator) listeners() {
+	names := map[string]string{}
+	for i := range v.cfg.Listeners {
+		l := &v.cfg.Listeners[i]
+		path := fmt.Sprintf("listeners[%d]", i)
+		v.unique("listener", path+".name", l.Name, names)
+		if l.Address.Network == "tcp" && v.source.given(path+".mode") {
+			v.wrong(path+".mode", "mode is for Unix sockets, and this listener has the TCP address %s", l.Address)
+		}
+		if l.TLS != nil && l.TLS.ClientAuth != "none" && l.TLS.ClientCAFile == "" {
+			v.wrong(path+".tls.client_auth", "client_auth %s needs client_ca_file", l.TLS.ClientAuth)
+		}
+	}
+}
+
+// bound is an address that loomd listens on.
+type boundAddress struct {
+	what, path string
+	endpoint   endpoint
+}
+
+// bound returns every address that loomd listens on, in the order of the file.
+func (v *validator) bound() []boundAddress {
+	var all []boundAddress
+	for i, l := range v.cfg.Listeners {
+		all = append(all, boundAddress{"listener " + l.Name, fmt.Sprintf("listeners[%d].address", i), l.Address.endpoint()})
+	}
+	if in := v.cfg.Inspector; in != nil {
+		all = append(all, boundAddress{"the inspector", "inspector.address", in.Address.endpoint()})
+	}
+	if m := v.cfg.Metrics; m != nil {
+		all = append(all, boundAddress{"metrics", "metrics.address", m.Address.endpoint()})
+	}
+	if socket := v.cfg.Admin.Socket; socket != "" {
+		all = append(all, boundAddress{"the admin socket", "admin.socket", endpoint{network: "unix", host: socket}})
+	}
+	return all
+}
+
+// addresses reports addresses that cannot both be listened on.
+func (v *validator) addresses() {
+	taken := newMeeting()
+	for _, b := range v.bound() {
+		if first, ok := taken.find(b.endpoint); ok {
+			hint := "see " + v.source.where(first.path)
+			v.source.wrong(b.path, hint, fmt.Sprintf("the address is taken by %s", first.what))
+			continue
+		}
+		taken.add(b)
+	}
+}
