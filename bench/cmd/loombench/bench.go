@@ -34,7 +34,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.SetOutput(stderr)
 	flags.BoolVar(&s.quick, "quick", false, "one run, no latency, nothing written; for work on the data path")
 	flags.BoolVar(&s.latency, "latency", false, "with -quick: latency too")
-	flags.StringVar(&s.rows, "rows", "", "loads, separated by commas: 1x100, 20x50, 20x1, 64k, 1m, bidi, idle (default all)")
+	flags.StringVar(&s.rows, "rows", "", "loads, separated by commas: 1x100, 20x50, 20x1, 64k, 1m, bidi, idle, steady, mixed (default all)")
 	flags.StringVar(&s.peers, "peers", "", "peers, separated by commas: direct, tcp, loomd, haproxy, nginx, grpc-go (default all)")
 	flags.IntVar(&s.runs, "runs", 0, "runs at saturation (default 5, with -quick 1)")
 	flags.DurationVar(&s.duration, "duration", 0, "of each load (default 1.5s, with -quick 2s)")
@@ -61,9 +61,14 @@ func (s settings) options() (suite.Options, error) {
 	if err != nil {
 		return suite.Options{}, fmt.Errorf("-peers: %w", err)
 	}
-	o := suite.Options{Rows: rows, Peers: peers, Runs: 5, Duration: 1500 * time.Millisecond, WarmUp: s.warmUp, LatencyRuns: 3}
+	o := suite.Options{
+		Rows: rows, Peers: peers,
+		Runs: 5, LatencyRuns: 3, Duration: 1500 * time.Millisecond, WarmUp: s.warmUp,
+		SteadyCalls: 1_000_000, SteadyConnects: 10_000, MixedFor: time.Minute,
+	}
 	if s.quick {
 		o.Runs, o.Duration, o.LatencyRuns = 1, 2*time.Second, 0
+		o.SteadyCalls, o.SteadyConnects, o.MixedFor = 50_000, 500, 5*time.Second
 		if s.latency {
 			o.LatencyRuns = 1
 		}

@@ -54,6 +54,14 @@ func (p *Peer) RSS() (int64, error) {
 	return p.process.RSS()
 }
 
+// FDs is the number of files and sockets that its processes hold open.
+func (p *Peer) FDs() (int, error) {
+	if p.process == nil {
+		return 0, nil
+	}
+	return p.process.FDs()
+}
+
 // Reports reports whether Settle tells of the peer's allocations.
 func (p *Peer) Reports() bool { return p.reports }
 

@@ -66,6 +66,24 @@ func (p *Process) RSS() (int64, error) {
 	return sum, nil
 }
 
+// FDs is the number of files and sockets that the process and its living
+// descendants hold open.
+func (p *Process) FDs() (int, error) {
+	pids, err := family(p.PID())
+	if err != nil {
+		return 0, err
+	}
+	sum := 0
+	for _, pid := range pids {
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil {
+			return 0, fmt.Errorf("open files of %s: %w", p.name, err)
+		}
+		sum += len(open)
+	}
+	return sum, nil
+}
+
 // parseRollup finds the resident bytes in the text of a smaps_rollup file.
 func parseRollup(b []byte) (int64, error) {
 	for line := range bytes.Lines(b) {

@@ -22,6 +22,9 @@ func NewFrame(b []byte) *Frame {
 // Len is the number of bytes of the message.
 func (f *Frame) Len() int { return f.data.Len() }
 
+// Bytes returns a copy of the message.
+func (f *Frame) Bytes() []byte { return f.data.Materialize() }
+
 // Free gives the bytes back to their pool.
 func (f *Frame) Free() {
 	f.data.Free()

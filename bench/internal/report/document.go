@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -44,26 +45,21 @@ func (d Document) Write(w io.Writer) error {
 	return Summary(w, d.Result)
 }
 
-// Summary writes the tables alone.
+// Summary writes what was measured, without what it was measured on.
 func Summary(w io.Writer, res suite.Result) error {
-	if _, err := io.WriteString(w, "\n"); err != nil {
-		return err
+	var b bytes.Buffer
+	for _, write := range []func(io.Writer, suite.Result) error{writeLoads, writeIdle, writeMixed, writeTargets, writeRatios} {
+		// Parts about what was not measured are empty.
+		b.Reset()
+		if err := write(&b, res); err != nil {
+			return err
+		}
+		if b.Len() == 0 {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "\n%s", b.Bytes()); err != nil {
+			return err
+		}
 	}
-	if err := Tables(w, res); err != nil {
-		return err
-	}
-	targets := Targets(res)
-	if len(targets) == 0 {
-		return nil
-	}
-	if _, err := io.WriteString(w, "\n"); err != nil {
-		return err
-	}
-	if err := WriteTargets(w, targets); err != nil {
-		return err
-	}
-	if _, err := io.WriteString(w, "\n"); err != nil {
-		return err
-	}
-	return WriteRatios(w, res)
+	return nil
 }

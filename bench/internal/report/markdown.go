@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -18,6 +19,19 @@ type table struct {
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// dropEmpty removes the columns of figures in which nothing is known.
+func (t *table) dropEmpty() {
+	for i := len(t.header) - 1; i >= t.words; i-- {
+		if slices.ContainsFunc(t.rows, func(r []string) bool { return r[i] != none }) {
+			continue
+		}
+		t.header = slices.Delete(t.header, i, i+1)
+		for j, r := range t.rows {
+			t.rows[j] = slices.Delete(r, i, i+1)
+		}
+	}
+}
 
 func (t *table) write(w io.Writer) error {
 	width := make([]int, len(t.header))

@@ -9,18 +9,16 @@ import (
 	"loom/bench/internal/suite"
 )
 
-// Tables writes the figures of all loads.
-func Tables(w io.Writer, res suite.Result) error {
-	if len(res.Loads) > 0 {
-		if err := loads(res).write(w); err != nil {
-			return err
-		}
-	}
-	if len(res.Idle) == 0 {
+func writeLoads(w io.Writer, res suite.Result) error {
+	if len(res.Loads) == 0 {
 		return nil
 	}
-	if _, err := fmt.Fprintln(w); err != nil {
-		return err
+	return loads(res).write(w)
+}
+
+func writeIdle(w io.Writer, res suite.Result) error {
+	if len(res.Idle) == 0 {
+		return nil
 	}
 	return idle(res).write(w)
 }
@@ -36,6 +34,7 @@ func loads(res suite.Result) *table {
 			t.add(loadLine(l, c, direct)...)
 		}
 	}
+	t.dropEmpty()
 	return t
 }
 
@@ -68,4 +67,20 @@ func idle(res suite.Result) *table {
 		t.add(res.IdleRow.Title, c.Peer, mib(c.RSS), kib(c.PerConn), kib(c.PerStream))
 	}
 	return t
+}
+
+// writeMixed writes what was done in the mixed run, and the faults found.
+func writeMixed(w io.Writer, res suite.Result) error {
+	if res.Mixed == nil {
+		return nil
+	}
+	t := *res.Mixed
+	_, err := fmt.Fprintf(w, "Mixed run: %d calls ended well, %d messages came back right, %d calls cancelled, %d connections cut; %d replies wrong, %d lost, %d calls failed.\n",
+		t.Calls, t.Messages, t.Cancels, t.Cuts, t.Wrong, t.Lost, t.Failed)
+	for _, text := range t.Errors {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "- %s\n", text)
+		}
+	}
+	return err
 }

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"fmt"
 	"io"
+	"slices"
 
 	"loom/bench/internal/peer"
 	"loom/bench/internal/row"
@@ -40,12 +42,13 @@ func relative() []struct {
 }
 
 const (
-	allocsAtMost        = 4
-	kibPerConnAtMost    = 24
-	kibPerStreamAtMost  = 2
-	bytesInKiB          = 1 << 10
-	smallMessage        = 100
-	relativeDescription = "CPU against "
+	allocsAtMost       = 4
+	kibPerConnAtMost   = 24
+	kibPerStreamAtMost = 2
+	grownAtMost        = 1.05
+
+	bytesInKiB   = 1 << 10
+	smallMessage = 100
 )
 
 // Targets compares the result with the promises, as far as both loomd and the
@@ -56,7 +59,7 @@ func Targets(res suite.Result) []Target {
 		loomd, ok := res.Cell(r.load, peer.Loomd)
 		other, there := res.Cell(r.load, r.peer)
 		if ok && there {
-			all = append(all, Target{relativeDescription + r.peer + ", " + r.load, suite.Ratio(loomd.CPU, other.CPU), r.atMost})
+			all = append(all, Target{"CPU against " + r.peer + ", " + r.load, suite.Ratio(loomd.CPU, other.CPU), r.atMost})
 		}
 	}
 	for _, l := range res.Loads {
@@ -74,11 +77,36 @@ func Targets(res suite.Result) []Target {
 				Target{"KiB of loomd per open idle stream", c.PerStream / bytesInKiB, kibPerStreamAtMost})
 		}
 	}
+	if res.Steady != nil {
+		all = append(all, steadyTargets(*res.Steady)...)
+	}
+	if res.Mixed != nil {
+		all = append(all, Target{"wrong, lost or duplicated messages and failed calls, mixed", float64(res.Mixed.Faults()), 0})
+	}
 	return all
 }
 
-// WriteTargets writes the promises as a table.
-func WriteTargets(w io.Writer, all []Target) error {
+func steadyTargets(s suite.Steady) []Target {
+	after := func(what string, n int, before, after suite.State) []Target {
+		grown := func(of string, a, b float64) Target {
+			return Target{fmt.Sprintf("%s of loomd after %d %s, of before", of, n, what), b / a, grownAtMost}
+		}
+		return []Target{
+			grown("open files", float64(before.FDs), float64(after.FDs)),
+			grown("goroutines", float64(before.Goroutines), float64(after.Goroutines)),
+			grown("heap", before.Heap, after.Heap),
+		}
+	}
+	return append(after("calls", s.Calls, s.BeforeCalls, s.AfterCalls),
+		after("connections", s.Connects, s.BeforeConnects, s.AfterConnects)...)
+}
+
+// writeTargets writes the promises as a table.
+func writeTargets(w io.Writer, res suite.Result) error {
+	all := Targets(res)
+	if len(all) == 0 {
+		return nil
+	}
 	t := &table{words: 1, header: []string{"promise", "measured", "at most", "kept"}}
 	for _, p := range all {
 		kept := "yes"
@@ -90,9 +118,12 @@ func WriteTargets(w io.Writer, all []Target) error {
 	return t.write(w)
 }
 
-// WriteRatios writes CPU time per request of loomd as a multiple of each other
+// writeRatios writes CPU time per request of loomd as a multiple of each other
 // peer's, for every load.
-func WriteRatios(w io.Writer, res suite.Result) error {
+func writeRatios(w io.Writer, res suite.Result) error {
+	if !slices.ContainsFunc(res.Loads, measuresLoomd) {
+		return nil
+	}
 	t := &table{words: 1, header: []string{"CPU/request of loomd, as a multiple of"}}
 	lines := make(map[string][]string)
 	for _, l := range res.Loads {
@@ -110,3 +141,6 @@ func WriteRatios(w io.Writer, res suite.Result) error {
 	return t.write(w)
 }
 
+func measuresLoomd(l suite.Load) bool {
+	return slices.ContainsFunc(l.Cells, func(c suite.Cell) bool { return c.Peer == peer.Loomd })
+}

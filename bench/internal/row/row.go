@@ -11,9 +11,11 @@ type Kind int
 
 // The kinds of load.
 const (
-	Unary Kind = iota // h2load, one message each way
-	Bidi              // ping-pong on open streams; a request is one round trip
-	Idle              // open connections and streams on which nothing happens
+	Unary  Kind = iota // h2load, one message each way
+	Bidi               // ping-pong on open streams; a request is one round trip
+	Idle               // open connections and streams on which nothing happens
+	Steady             // loomd alone: many calls, then many connections; what is left behind
+	Mixed              // loomd alone: calls of all sorts with trouble; is every reply right
 )
 
 // Row is one load.
@@ -36,6 +38,8 @@ func All() []Row {
 		{"1m", "unary 1 MiB, 2 x 4", Unary, 2, 4, 1 << 20},
 		{"bidi", "bidi ping-pong 100 B, 4 x 5", Bidi, 4, 5, 100},
 		{"idle", "1,000 idle connections, 10 idle streams each", Idle, 1000, 10, 100},
+		{"steady", "unary 100 B, 20 x 50, then one connection after the other", Steady, 20, 50, 100},
+		{"mixed", "calls of all sorts, slow readers, cancels, cut connections", Mixed, 6, 8, 0},
 	}
 }
 

@@ -26,7 +26,11 @@ func Quantile(values []float64, q float64) float64 {
 // Median is the value in the middle.
 func Median(values []float64) float64 { return Quantile(values, 0.5) }
 
-// IQR is the distance between the first and the third quartile.
+// IQR is the distance between the first and the third quartile; NaN for fewer
+// than two values.
 func IQR(values []float64) float64 {
+	if len(values) < 2 {
+		return math.NaN()
+	}
 	return Quantile(values, 0.75) - Quantile(values, 0.25)
 }

@@ -24,7 +24,7 @@ func (s *suite) fixedRate(ctx context.Context, l *Load) error {
 	peers := s.fleet.Peers()
 	for run := range s.opts.LatencyRuns {
 		s.say("row %s: %.0f requests a second, run %d of %d", l.Row.Name, l.FixedRate, run+1, s.opts.LatencyRuns)
-		for _, i := range turn(peers, run) {
+		for _, i := range turn(len(peers), run) {
 			if err := s.fixedRateOnce(ctx, peers[i], l, &l.Cells[i]); err != nil {
 				return err
 			}

@@ -13,12 +13,15 @@ import (
 
 // Options says what to run and for how long. All fields are required.
 type Options struct {
-	Rows        []row.Row
-	Peers       []string
-	Runs        int           // of each load at saturation
-	Duration    time.Duration // of each load
-	WarmUp      time.Duration // before each load
-	LatencyRuns int           // of each load at a fixed rate; 0 for none
-	Loomd       string        // executable of loomd
-	Dir         string        // existing folder for files of the peers
+	Rows           []row.Row
+	Peers          []string
+	Runs           int           // of each load at saturation
+	Duration       time.Duration // of each load
+	WarmUp         time.Duration // before each load
+	LatencyRuns    int           // of each load at a fixed rate; 0 for none
+	SteadyCalls    int           // calls of the steady row
+	SteadyConnects int           // connections of the steady row
+	MixedFor       time.Duration // of the mixed row
+	Loomd          string        // executable of loomd
+	Dir            string        // existing folder for files of the peers
 }

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"loom/bench/internal/mixed"
 	"loom/bench/internal/row"
 	"loom/bench/internal/stats"
 )
@@ -40,6 +41,8 @@ type Result struct {
 	Loads    []Load
 	IdleRow  row.Row
 	Idle     []Idle
+	Steady   *Steady      // nil when it was not run
+	Mixed    *mixed.Tally // nil when it was not run
 	Versions []Version
 }
 

@@ -18,7 +18,7 @@ func (s *suite) saturate(ctx context.Context, r row.Row) (Load, error) {
 	}
 	for run := range s.opts.Runs {
 		s.say("row %s: run %d of %d", r.Name, run+1, s.opts.Runs)
-		for _, i := range turn(peers, run) {
+		for _, i := range turn(len(peers), run) {
 			if err := s.saturateOnce(ctx, peers[i], r, &l.Cells[i]); err != nil {
 				return Load{}, err
 			}

@@ -12,10 +12,14 @@ import (
 
 	"loom/bench/internal/echo"
 	"loom/bench/internal/load"
+	"loom/bench/internal/mixed"
 	"loom/bench/internal/peer"
 	"loom/bench/internal/row"
 	"loom/bench/internal/verify"
 )
+
+// mixedSeed makes the mixed row do the same in every run of the bench.
+const mixedSeed = 1
 
 // suite is one run of the bench. It is used by one goroutine.
 type suite struct {
@@ -44,19 +48,46 @@ func Run(ctx context.Context, opts Options, progress io.Writer) (res Result, err
 		}
 	}
 	for _, r := range opts.Rows {
-		if r.Kind == row.Idle {
-			res.IdleRow = r
-			res.Idle, err = s.idle(ctx, r)
-		} else {
-			var l Load
-			l, err = s.load(ctx, r)
-			res.Loads = append(res.Loads, l)
-		}
-		if err != nil {
+		if err := s.measure(ctx, r, &res); err != nil {
 			return Result{}, errors.Join(err, fleet.Check())
 		}
 	}
 	return res, nil
+}
+
+func (s *suite) measure(ctx context.Context, r row.Row, res *Result) (err error) {
+	switch r.Kind {
+	case row.Idle:
+		res.IdleRow = r
+		res.Idle, err = s.idle(ctx, r)
+		return err
+	case row.Steady, row.Mixed:
+		return s.loomdAlone(ctx, r, res)
+	}
+	l, err := s.load(ctx, r)
+	if err != nil {
+		return err
+	}
+	res.Loads = append(res.Loads, l)
+	return nil
+}
+
+// loomdAlone runs a row that looks for faults in loomd and compares nothing.
+func (s *suite) loomdAlone(ctx context.Context, r row.Row, res *Result) (err error) {
+	peers := s.fleet.Peers()
+	at := slices.IndexFunc(peers, func(p *peer.Peer) bool { return p.Name == peer.Loomd })
+	if at < 0 {
+		s.say("row %s: is about loomd, which is not among the peers", r.Name)
+		return nil
+	}
+	if r.Kind == row.Steady {
+		res.Steady, err = s.steady(ctx, peers[at], r)
+		return err
+	}
+	s.say("row %s: %v", r.Name, s.opts.MixedFor)
+	tally := mixed.Run(ctx, peers[at].Addr, r.Conns, r.Streams, s.opts.MixedFor, mixedSeed)
+	res.Mixed = &tally
+	return ctx.Err()
 }
 
 func (s *suite) load(ctx context.Context, r row.Row) (Load, error) {
@@ -110,9 +141,9 @@ func (s *suite) say(format string, args ...any) {
 	fmt.Fprintf(s.progress, "bench: "+format+"\n", args...)
 }
 
-// turn is the order of the peers in a run: odd runs go backward.
-func turn(peers []*peer.Peer, run int) []int {
-	order := make([]int, len(peers))
+// turn is the order in which n peers are measured in a run: odd runs go backward.
+func turn(n, run int) []int {
+	order := make([]int, n)
 	for i := range order {
 		order[i] = i
 	}
