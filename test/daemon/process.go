@@ -180,11 +180,11 @@ func (p *Process) Footprint(t *testing.T) Footprint {
 	t.Helper()
 	before := len(p.Stderr())
 	p.Signal(t, syscall.SIGUSR1)
-	var print Footprint
+	var held Footprint
 	p.Await(t, "loomd prints the line that SIGUSR1 asks for", func() bool {
 		for line := range strings.Lines(p.Stderr()[before:]) {
 			if strings.HasSuffix(line, "\n") && strings.Contains(line, `"goroutines"`) {
-				return json.Unmarshal([]byte(line), &print) == nil
+				return json.Unmarshal([]byte(line), &held) == nil
 			}
 		}
 		return false
@@ -195,10 +195,10 @@ func (p *Process) Footprint(t *testing.T) Footprint {
 	if err != nil {
 		t.Fatalf("count the descriptors of loomd: %v", err)
 	}
-	print.Descriptors = len(entries)
-	print.Threads = int(p.statusField(t, "Threads"))
-	print.Resident = p.statusField(t, "VmRSS") << 10
-	return print
+	held.Descriptors = len(entries)
+	held.Threads = int(p.statusField(t, "Threads"))
+	held.Resident = p.statusField(t, "VmRSS") << 10
+	return held
 }
 
 // statusField reads a number from /proc/PID/status.

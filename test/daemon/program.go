@@ -9,6 +9,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,8 +55,12 @@ func Build(race bool) (*Program, error) {
 // Path is where the binary lies.
 func (p *Program) Path() string { return p.path }
 
-// Remove deletes the binary.
-func (p *Program) Remove() error { return os.RemoveAll(p.folder) }
+// Remove deletes the binary, as well as it can.
+func (p *Program) Remove() {
+	// What cannot be removed lies in the folder for temporary files, and the
+	// tests have been judged.
+	_ = os.RemoveAll(p.folder)
+}
 
 // Root returns the top folder of the repository: the nearest one above the
 // working directory with the go.mod of module loom.
@@ -71,7 +76,7 @@ func Root() (string, error) {
 		}
 		parent := filepath.Dir(folder)
 		if parent == folder {
-			return "", fmt.Errorf("find the repository: no folder above the working directory holds the go.mod of module loom")
+			return "", errors.New("find the repository: no folder above the working directory holds the go.mod of module loom")
 		}
 		folder = parent
 	}

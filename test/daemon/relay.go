@@ -62,7 +62,7 @@ func FreeAddress(t *testing.T) string {
 // that the address of a Unix socket may have; t.TempDir's may be longer.
 func SocketFolder(t *testing.T) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "loom")
+	folder, err := os.MkdirTemp("", "loom") //nolint:usetesting // t.TempDir may be too long
 	if err != nil {
 		t.Fatalf("make a folder for sockets: %v", err)
 	}

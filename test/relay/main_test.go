@@ -24,10 +24,6 @@ func run(m *testing.M) int {
 		return 1
 	}
 	loomd = program
-	code := m.Run()
-	if err := program.Remove(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	defer program.Remove()
+	return m.Run()
 }

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,11 +18,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding/gzip"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"loom/test/rawbytes"
 )
 
 // peerServer is loom.test.Peer, the service that clients of other stacks call.
@@ -40,7 +42,7 @@ func startPeerServer(t *testing.T) string {
 	}
 	peer := &peerServer{ended: map[string]chan string{}}
 	server := grpc.NewServer(
-		grpc.ForceServerCodecV2(bytesCodec{}),
+		grpc.ForceServerCodecV2(rawbytes.Codec{}),
 		grpc.MaxRecvMsgSize(64<<20),
 		grpc.StatsHandler(inboundStats{}),
 	)
@@ -61,43 +63,29 @@ func startPeerServer(t *testing.T) string {
 // description lists the methods, all as streams, which is what a unary method
 // is on the wire too.
 func (p *peerServer) description() *grpc.ServiceDesc {
-	stream := func(name string, handle func(grpc.ServerStream) error) grpc.StreamDesc {
-		return grpc.StreamDesc{
-			StreamName:    name,
-			Handler:       func(_ any, s grpc.ServerStream) error { return handle(s) },
-			ServerStreams: true,
-			ClientStreams: true,
-		}
-	}
 	return &grpc.ServiceDesc{
 		ServiceName: "loom.test.Peer",
 		HandlerType: (*any)(nil),
 		Streams: []grpc.StreamDesc{
-			stream("Echo", echo),
-			stream("Count", count),
-			stream("Collect", collect),
-			stream("Chat", echo),
-			stream("Fail", fail),
-			stream("FailLate", failLate),
-			stream("Metadata", mirrorMetadata),
-			stream("Gzip", gzipped),
-			stream("Sleep", p.sleep),
-			stream("Ended", p.tellEnd),
+			rawbytes.Stream("Echo", echo),
+			rawbytes.Stream("Count", count),
+			rawbytes.Stream("Collect", collect),
+			rawbytes.Stream("Chat", echo),
+			rawbytes.Stream("Fail", fail),
+			rawbytes.Stream("FailLate", failLate),
+			rawbytes.Stream("Metadata", mirrorMetadata),
+			rawbytes.Stream("Gzip", gzipped),
+			rawbytes.Stream("Sleep", p.sleep),
+			rawbytes.Stream("Ended", p.tellEnd),
 		},
 	}
-}
-
-func receive(s grpc.ServerStream) ([]byte, error) {
-	var message []byte
-	err := s.RecvMsg(&message)
-	return message, err
 }
 
 // echo returns every message, which serves both a unary call and a
 // bidirectional stream.
 func echo(s grpc.ServerStream) error {
 	for {
-		message, err := receive(s)
+		message, err := rawbytes.Receive(s)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -112,7 +100,7 @@ func echo(s grpc.ServerStream) error {
 
 // count sends as many messages as the request says, "0" and on.
 func count(s grpc.ServerStream) error {
-	message, err := receive(s)
+	message, err := rawbytes.Receive(s)
 	if err != nil {
 		return err
 	}
@@ -133,7 +121,7 @@ func count(s grpc.ServerStream) error {
 func collect(s grpc.ServerStream) error {
 	many, sum := 0, crc32.NewIEEE()
 	for {
-		message, err := receive(s)
+		message, err := rawbytes.Receive(s)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -149,7 +137,7 @@ func collect(s grpc.ServerStream) error {
 
 // fail ends the call with details, before any response header.
 func fail(s grpc.ServerStream) error {
-	if _, err := receive(s); err != nil {
+	if _, err := rawbytes.Receive(s); err != nil {
 		return err
 	}
 	return detailedError(s)
@@ -157,7 +145,7 @@ func fail(s grpc.ServerStream) error {
 
 // failLate ends the call with details, after two messages.
 func failLate(s grpc.ServerStream) error {
-	if _, err := receive(s); err != nil {
+	if _, err := rawbytes.Receive(s); err != nil {
 		return err
 	}
 	for i := range 2 {
@@ -191,7 +179,7 @@ func detailedError(s grpc.ServerStream) error {
 // mirrorMetadata sends the x- metadata of the request back, as headers and, with
 // another prefix, as trailers.
 func mirrorMetadata(s grpc.ServerStream) error {
-	message, err := receive(s)
+	message, err := rawbytes.Receive(s)
 	if err != nil {
 		return err
 	}
@@ -216,12 +204,12 @@ func gzipped(s grpc.ServerStream) error {
 	if err := grpc.SetSendCompressor(s.Context(), gzip.Name); err != nil {
 		return err
 	}
-	message, err := receive(s)
+	message, err := rawbytes.Receive(s)
 	if err != nil {
 		return err
 	}
 	encoding, length := inboundOf(s.Context())
-	if err := s.SendHeader(metadata.Pairs("x-request-encoding", encoding, "x-request-length", fmt.Sprint(length))); err != nil {
+	if err := s.SendHeader(metadata.Pairs("x-request-encoding", encoding, "x-request-length", strconv.Itoa(length))); err != nil {
 		return err
 	}
 	return s.SendMsg(&message)
@@ -230,12 +218,12 @@ func gzipped(s grpc.ServerStream) error {
 // sleep answers with headers at once and then waits for the end of the call,
 // which it notes under the id in the request.
 func (p *peerServer) sleep(s grpc.ServerStream) error {
-	id, err := receive(s)
+	id, err := rawbytes.Receive(s)
 	if err != nil {
 		return err
 	}
 	deadline, limited := s.Context().Deadline()
-	if err := s.SendHeader(metadata.Pairs("x-deadline", fmt.Sprint(limited && time.Until(deadline) < time.Minute))); err != nil {
+	if err := s.SendHeader(metadata.Pairs("x-deadline", strconv.FormatBool(limited && time.Until(deadline) < time.Minute))); err != nil {
 		return err
 	}
 	<-s.Context().Done()
@@ -246,7 +234,7 @@ func (p *peerServer) sleep(s grpc.ServerStream) error {
 // tellEnd answers how the Sleep call with the id in the request ended, and
 // waits for that end if need be.
 func (p *peerServer) tellEnd(s grpc.ServerStream) error {
-	id, err := receive(s)
+	id, err := rawbytes.Receive(s)
 	if err != nil {
 		return err
 	}
@@ -268,20 +256,6 @@ func (p *peerServer) slot(id string) chan string {
 		p.ended[id] = make(chan string, 1)
 	}
 	return p.ended[id]
-}
-
-// bytesCodec passes messages as they are.
-type bytesCodec struct{}
-
-func (bytesCodec) Name() string { return "bytes" }
-
-func (bytesCodec) Marshal(message any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(*message.(*[]byte))}, nil
-}
-
-func (bytesCodec) Unmarshal(data mem.BufferSlice, message any) error {
-	*message.(*[]byte) = data.Materialize()
-	return nil
 }
 
 // inboundStats notes how the request came in, which grpc-go tells only here.

@@ -1,0 +1,175 @@
+package integrity
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"loom/test/rawbytes"
+)
+
+// The services are the same; loomd reaches the second through connections that
+// are cut.
+const (
+	steadyService = "loom.test.Steady"
+	cutService    = "loom.test.Cut"
+)
+
+// faults collects what must not happen. It keeps the first ones only.
+type faults struct {
+	mu    sync.Mutex
+	count int
+	first []string
+}
+
+func (f *faults) addf(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count++
+	if len(f.first) < 20 {
+		f.first = append(f.first, fmt.Sprintf(format, args...))
+	}
+}
+
+func (f *faults) report(t *testing.T) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.count > 0 {
+		t.Errorf("%d faults, the first of which are:", f.count)
+	}
+	for _, fault := range f.first {
+		t.Error(fault)
+	}
+}
+
+// backend checks every message that comes, and that no call comes twice: a
+// second try is for a call that no backend has seen.
+type backend struct {
+	faults *faults
+
+	mu   sync.Mutex
+	seen map[uint64]bool
+}
+
+// startBackend serves until the test ends and returns its address.
+func startBackend(t *testing.T, found *faults) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("listen for the backend: %v", err)
+	}
+	b := &backend{faults: found, seen: map[uint64]bool{}}
+	server := grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}), grpc.MaxRecvMsgSize(8<<20))
+	for _, name := range []string{steadyService, cutService} {
+		server.RegisterService(&grpc.ServiceDesc{
+			ServiceName: name,
+			HandlerType: (*any)(nil),
+			Streams: []grpc.StreamDesc{
+				rawbytes.Stream("Unary", b.echo(0)),
+				rawbytes.Stream("Chat", b.echo(0)),
+				rawbytes.Stream("Upload", b.echo(3*time.Millisecond)),
+				rawbytes.Stream("Flood", b.flood),
+			},
+		}, b)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(listener); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		server.Stop()
+		serving.Wait()
+	})
+	return listener.Addr().String()
+}
+
+// open takes the first message of a call.
+func (b *backend) open(stream grpc.ServerStream) (*follow, error) {
+	in := &follow{direction: toBackend}
+	data, err := rawbytes.Receive(stream)
+	if errors.Is(err, io.EOF) {
+		b.faults.addf("a call came with its end but without its message")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := b.take(in, data); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.seen[in.call] {
+		b.faults.addf("call %x came twice", in.call)
+	}
+	b.seen[in.call] = true
+	return in, nil
+}
+
+// take checks a message and ends the call if it is wrong.
+func (b *backend) take(in *follow, data []byte) error {
+	if err := in.take(data); err != nil {
+		b.faults.addf("backend: %v", err)
+		return status.Error(codes.DataLoss, err.Error())
+	}
+	return nil
+}
+
+// echo answers each message with one of the same size and number. With a pause
+// it reads slowly, which the sender has to bear.
+func (b *backend) echo(pause time.Duration) func(grpc.ServerStream) error {
+	return func(stream grpc.ServerStream) error {
+		in, err := b.open(stream)
+		if err != nil {
+			return err
+		}
+		size := rand.IntN(4 << 10)
+		for {
+			reply := message{call: in.call, sequence: in.next - 1, total: in.total, direction: fromBacked}.encode(size)
+			if err := stream.SendMsg(&reply); err != nil {
+				return err
+			}
+			data, err := rawbytes.Receive(stream)
+			if errors.Is(err, io.EOF) {
+				if err := in.complete(); err != nil {
+					b.faults.addf("backend: %v", err)
+				}
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if err := b.take(in, data); err != nil {
+				return err
+			}
+			time.Sleep(pause)
+		}
+	}
+}
+
+// flood answers one message with many, as fast as it may send.
+func (b *backend) flood(stream grpc.ServerStream) error {
+	in, err := b.open(stream)
+	if err != nil {
+		return err
+	}
+	total := 1 + rand.Uint32N(200)
+	for sequence := range total {
+		reply := message{call: in.call, sequence: sequence, total: total, direction: fromBacked}.encode(rand.IntN(32 << 10))
+		if err := stream.SendMsg(&reply); err != nil {
+			return err
+		}
+	}
+	return nil
+}
