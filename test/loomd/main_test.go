@@ -1,0 +1,29 @@
+// Package loomd tries the command from outside, as a person or a service
+// manager does: its flags, what it prints, its exit codes and its signals.
+package loomd
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"loom/test/daemon"
+)
+
+// program is built once for all tests of the package, with the race detector.
+var program *daemon.Program
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	built, err := daemon.Build(true)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer built.Remove()
+	program = built
+	return m.Run()
+}
