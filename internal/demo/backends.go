@@ -106,23 +106,28 @@ func startBackend(ctx context.Context, name string, register func(grpc.ServiceRe
 	if err != nil {
 		return nil, fmt.Errorf("listen for the demo's %s backend: %w", name, err)
 	}
-	b := &backend{
-		address: listener.Addr().String(),
-		server: grpc.NewServer(
-			grpc.WaitForHandlers(true),
-			grpc.UnaryInterceptor(stampUnary(name)),
-			grpc.StreamInterceptor(stampStream(name)),
-		),
-	}
+	b := &backend{address: listener.Addr().String(), server: newServer(name)}
 	register(b.server)
-	grpc_health_v1.RegisterHealthServer(b.server, health.NewServer())
-	reflection.Register(b.server)
 	b.serving.Go(func() {
-		if err := b.server.Serve(listener); err != nil {
+		// ErrServerStopped: closed before it came to serving.
+		if err := b.server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			b.err = fmt.Errorf("serve the demo's %s backend: %w", name, err)
 		}
 	})
 	return b, nil
+}
+
+// newServer returns a server that has all but the service itself. Reflection
+// tells what is registered when it is asked.
+func newServer(name string) *grpc.Server {
+	server := grpc.NewServer(
+		grpc.WaitForHandlers(true),
+		grpc.UnaryInterceptor(stamp(name).unary),
+		grpc.StreamInterceptor(stamp(name).stream),
+	)
+	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
+	reflection.Register(server)
+	return server
 }
 
 func (b *backend) close() error {

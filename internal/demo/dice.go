@@ -2,6 +2,8 @@ package demo
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -10,21 +12,33 @@ import (
 )
 
 // dice is a source of chance for many goroutines, in a sequence that its seed
-// decides.
+// and its name decide.
 type dice struct {
-	mu     sync.Mutex // guards random
-	random *rand.Rand
+	mu     sync.Mutex // guards the following
+	source *rand.ChaCha8
+	random *rand.Rand // draws from source
 }
 
-func newDice(seed, stream uint64) *dice {
-	return &dice{random: rand.New(rand.NewPCG(seed, stream))}
+func newDice(seed uint64, name string) *dice {
+	source := rand.NewChaCha8(sha256.Sum256(fmt.Appendf(nil, "%d %s", seed, name)))
+	return &dice{source: source, random: rand.New(source)} //nolint:gosec // a demo has no secrets
 }
 
 // number returns a number from low to high, both included.
-func (d *dice) number(low, high int) int {
+func (d *dice) number(low, high int32) int32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return low + d.random.IntN(high-low+1)
+	return low + d.random.Int32N(high-low+1)
+}
+
+// chance is true once in so many times.
+func (d *dice) chance(oneIn int32) bool { return d.number(1, oneIn) == 1 }
+
+// one returns any of the words.
+func (d *dice) one(of ...string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return of[d.random.IntN(len(of))]
 }
 
 // bytes returns n bytes that no compression makes smaller.
@@ -32,9 +46,7 @@ func (d *dice) bytes(n int) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(d.random.Uint32())
-	}
+	_, _ = d.source.Read(b) // never fails
 	return b
 }
 
@@ -48,7 +60,10 @@ func (d *dice) shuffle(n int, swap func(i, j int)) {
 // wait takes from low to high of time, or less and an error with the gRPC
 // status of ctx if that ends first.
 func (d *dice) wait(ctx context.Context, low, high time.Duration) error {
-	timer := time.NewTimer(time.Duration(d.number(int(low), int(high))))
+	d.mu.Lock()
+	length := low + time.Duration(d.random.Int64N(int64(high-low)+1))
+	d.mu.Unlock()
+	timer := time.NewTimer(length)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

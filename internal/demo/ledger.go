@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,7 +12,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -27,7 +27,7 @@ const (
 	maxEntries = 20
 )
 
-func accountName(number int) string { return fmt.Sprintf("acc-%d", number) }
+func accountName(number int32) string { return fmt.Sprintf("acc-%d", number) }
 
 // spells says when a backend is well and when it fails: in turns, from start.
 // It never changes.
@@ -66,8 +66,8 @@ type ledger struct {
 }
 
 func newLedger(seed uint64, s spells) *ledger {
-	l := &ledger{spells: s, dice: newDice(seed, 2), accounts: make(map[string]*account)}
-	for i := range accounts {
+	l := &ledger{spells: s, dice: newDice(seed, "pay"), accounts: make(map[string]*account)}
+	for i := range int32(accounts) {
 		l.accounts[accountName(i+1)] = &account{cents: salaryCents}
 	}
 	return l
@@ -129,14 +129,14 @@ func (l *ledger) ListEntries(in *payv1.ListEntriesRequest, stream grpc.ServerStr
 	a, ok := l.accounts[in.GetAccount()]
 	var entries []*payv1.Entry
 	if ok {
-		entries = append(entries, a.entries...)
+		entries = slices.Clone(a.entries)
 	}
 	l.mu.Unlock()
 	if !ok {
 		return notFound("account", in.GetAccount(), payDomain)
 	}
-	for i := len(entries) - 1; i >= 0; i-- {
-		if err := stream.Send(&payv1.ListEntriesResponse{Entry: entries[i]}); err != nil {
+	for _, entry := range slices.Backward(entries) {
+		if err := stream.Send(&payv1.ListEntriesResponse{Entry: entry}); err != nil {
 			return err
 		}
 	}
@@ -148,11 +148,11 @@ func (l *ledger) bookLocked(a *account, cents int64, orderID string) *payv1.Entr
 	l.booked++
 	entry := &payv1.Entry{Number: l.booked, Cents: cents, BookedAt: timestamppb.Now()}
 	if orderID != "" {
-		entry.OrderId = proto.String(orderID)
+		entry.OrderId = new(orderID)
 	}
 	a.cents += cents
 	if len(a.entries) == maxEntries {
-		a.entries = append(a.entries[:0:0], a.entries[1:]...)
+		a.entries = slices.Delete(a.entries, 0, 1)
 	}
 	a.entries = append(a.entries, entry)
 	return entry

@@ -2,12 +2,10 @@ package demo
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	shopv1 "loom/internal/demo/shop/v1"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -18,69 +16,74 @@ const (
 	lastOrder  = 1999
 )
 
-func orderID(number int) string { return fmt.Sprintf("ord-%04d", number) }
+func orderID(number int32) string { return fmt.Sprintf("ord-%04d", number) }
 
 // newOrder makes up the order of that number, the same for the same seed.
-func newOrder(seed uint64, number int) (*shopv1.Order, error) {
-	random := rand.New(rand.NewPCG(seed, uint64(number)))
-	customer := newCustomer(random)
-	items := newItems(random)
+func newOrder(seed uint64, number int32) (*shopv1.Order, error) {
+	id := orderID(number)
+	d := newDice(seed, id)
+	items := newItems(d)
 	total := sum(items)
-	payment, err := newPayment(random, total)
+	payment, err := newPayment(d, total)
 	if err != nil {
-		return nil, fmt.Errorf("pack the payment of order %d: %w", number, err)
+		return nil, fmt.Errorf("pack the payment of %s: %w", id, err)
 	}
 	opened := time.Date(2026, 1, 5, 8, 0, 0, 0, time.UTC)
 	order := &shopv1.Order{
-		OrderId:  orderID(number),
-		Customer: customer,
-		Status:   shopv1.OrderStatus(1 + random.IntN(4)),
+		OrderId:  id,
+		Customer: newCustomer(d),
+		Status:   shopv1.OrderStatus(d.number(1, 4)),
 		Items:    items,
 		Total:    total,
 		PlacedAt: timestamppb.New(opened.Add(time.Duration(number-firstOrder) * 17 * time.Minute)),
 		Payment:  payment,
-		Labels:   map[string]string{"channel": one(random, "web", "app", "phone"), "country": one(random, "DE", "FR", "PL")},
+		Labels:   map[string]string{"channel": d.one("web", "app", "phone"), "country": d.one("DE", "FR", "PL")},
 	}
-	if random.IntN(4) == 0 {
-		order.GiftNote = proto.String("Alles Gute! 🎁")
+	if d.chance(4) {
+		order.GiftNote = new("Alles Gute! 🎁")
 	}
-	if random.IntN(3) == 0 {
-		order.Delivery = &shopv1.Order_Locker{Locker: int32(1 + random.IntN(400))}
+	if d.chance(3) {
+		order.Delivery = &shopv1.Order_Locker{Locker: d.number(1, 400)}
 	} else {
-		order.Delivery = &shopv1.Order_Address{Address: fmt.Sprintf("%d Mill Lane", 1+random.IntN(90))}
+		order.Delivery = &shopv1.Order_Address{Address: fmt.Sprintf("%d Mill Lane", d.number(1, 90))}
 	}
 	return order, nil
 }
 
-func newCustomer(random *rand.Rand) *shopv1.Customer {
-	name := one(random, "Ada", "Grace", "Edsger", "Barbara", "Tony", "Zoë")
-	id := fmt.Sprintf("cus-%02d", random.IntN(100))
-	return &shopv1.Customer{CustomerId: id, Name: name, Email: id + "@shop.example"}
+func newCustomer(d *dice) *shopv1.Customer {
+	id := customerID(d)
+	return &shopv1.Customer{
+		CustomerId: id,
+		Name:       d.one("Ada", "Grace", "Edsger", "Barbara", "Tony", "Zoë"),
+		Email:      id + "@shop.example",
+	}
 }
 
-func newItems(random *rand.Rand) []*shopv1.Item {
-	items := make([]*shopv1.Item, 1+random.IntN(4))
+func customerID(d *dice) string { return fmt.Sprintf("cus-%02d", d.number(0, 99)) }
+
+func newItems(d *dice) []*shopv1.Item {
+	items := make([]*shopv1.Item, d.number(1, 4))
 	for i := range items {
 		items[i] = &shopv1.Item{
-			Sku:      fmt.Sprintf("%s-%03d", one(random, "yarn", "needle", "shuttle", "reed"), random.IntN(1000)),
-			Quantity: int32(1 + random.IntN(5)),
-			Price:    &shopv1.Money{Currency: "EUR", Cents: int64(199 + 100*random.IntN(80))},
+			Sku:      fmt.Sprintf("%s-%03d", d.one("yarn", "needle", "shuttle", "reed"), d.number(0, 999)),
+			Quantity: d.number(1, 5),
+			Price:    newPrice(d),
 		}
 	}
 	return items
 }
 
+func newPrice(d *dice) *shopv1.Money {
+	return &shopv1.Money{Currency: "EUR", Cents: int64(d.number(199, 7999))}
+}
+
 // newPayment packs one of the two kinds of payment.
-func newPayment(random *rand.Rand, total *shopv1.Money) (*anypb.Any, error) {
-	if random.IntN(3) == 0 {
-		return anypb.New(&shopv1.Voucher{Code: fmt.Sprintf("LOOM-%05d", random.IntN(100_000)), Value: total})
-	}
-	token := make([]byte, 12)
-	for i := range token {
-		token[i] = byte(random.Uint32())
+func newPayment(d *dice, total *shopv1.Money) (*anypb.Any, error) {
+	if d.chance(3) {
+		return anypb.New(&shopv1.Voucher{Code: fmt.Sprintf("LOOM-%05d", d.number(0, 99_999)), Value: total})
 	}
 	return anypb.New(&shopv1.CardPayment{
-		Brand: one(random, "visa", "mastercard"), LastFour: fmt.Sprintf("%04d", random.IntN(10_000)), Token: token,
+		Brand: d.one("visa", "mastercard"), LastFour: fmt.Sprintf("%04d", d.number(0, 9999)), Token: d.bytes(12),
 	})
 }
 
@@ -91,8 +94,6 @@ func sum(items []*shopv1.Item) *shopv1.Money {
 	}
 	return total
 }
-
-func one(random *rand.Rand, of ...string) string { return of[random.IntN(len(of))] }
 
 // catalogBytes is the size of the pictures in the catalog: a megabyte, which
 // is far more than any window or buffer on the way.
@@ -106,7 +107,7 @@ func newCatalog(d *dice) *shopv1.GetCatalogResponse {
 		catalog.Products = append(catalog.Products, &shopv1.Product{
 			Sku:       fmt.Sprintf("yarn-%03d", i),
 			Name:      fmt.Sprintf("Yarn, shade %d", i),
-			Price:     &shopv1.Money{Currency: "EUR", Cents: int64(d.number(199, 999))},
+			Price:     newPrice(d),
 			Thumbnail: d.bytes(catalogBytes / products),
 		})
 	}

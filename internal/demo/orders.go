@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"strconv"
@@ -38,7 +39,7 @@ type orders struct {
 }
 
 func newOrders(seed uint64) *orders {
-	d := newDice(seed, 1)
+	d := newDice(seed, "shop")
 	return &orders{
 		seed: seed, catalog: newCatalog(d), dice: d,
 		orderID: regexp.MustCompile(`^ord-[0-9]{4}$`),
@@ -51,14 +52,14 @@ func (o *orders) find(id string) (*shopv1.Order, error) {
 	if !o.orderID.MatchString(id) {
 		return nil, invalid("order_id", "must be of the form ord-1234")
 	}
-	number, err := strconv.Atoi(strings.TrimPrefix(id, "ord-"))
+	number, err := strconv.ParseInt(strings.TrimPrefix(id, "ord-"), 10, 32)
 	if err != nil || number < firstOrder || number > lastOrder {
 		return nil, notFound("order", id, shopDomain)
 	}
-	return o.make(number)
+	return o.make(int32(number))
 }
 
-func (o *orders) make(number int) (*shopv1.Order, error) {
+func (o *orders) make(number int32) (*shopv1.Order, error) {
 	order, err := newOrder(o.seed, number)
 	if err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
@@ -86,8 +87,8 @@ func (o *orders) ListOrders(in *shopv1.ListOrdersRequest, stream grpc.ServerStre
 		limit = 10
 	}
 	compress(stream.Context())
-	first := o.dice.number(firstOrder, lastOrder-int(limit))
-	for i := range int(limit) {
+	first := o.dice.number(firstOrder, lastOrder-limit)
+	for i := range limit {
 		order, err := o.make(first + i)
 		if err != nil {
 			return err
@@ -105,6 +106,7 @@ func (o *orders) ListOrders(in *shopv1.ListOrdersRequest, stream grpc.ServerStre
 
 func (o *orders) UploadItems(stream grpc.ClientStreamingServer[shopv1.UploadItemsRequest, shopv1.UploadItemsResponse]) error {
 	var items []*shopv1.Item
+	var count int32
 	for {
 		in, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -113,17 +115,18 @@ func (o *orders) UploadItems(stream grpc.ClientStreamingServer[shopv1.UploadItem
 		if err != nil {
 			return err
 		}
-		if len(items) == maxUpload {
-			return invalid("items", "must be "+strconv.Itoa(maxUpload)+" at most")
+		if count == maxUpload {
+			return invalid("items", fmt.Sprintf("must be %d at most", maxUpload))
 		}
 		if in.GetItem().GetQuantity() <= 0 {
-			return invalid("items["+strconv.Itoa(len(items))+"].quantity", "must be above 0")
+			return invalid(fmt.Sprintf("items[%d].quantity", count), "must be above 0")
 		}
 		items = append(items, in.GetItem())
+		count++
 	}
 	return stream.SendAndClose(&shopv1.UploadItemsResponse{
 		OrderId: orderID(o.dice.number(firstOrder, lastOrder)),
-		Items:   int32(len(items)),
+		Items:   count,
 		Total:   sum(items),
 	})
 }

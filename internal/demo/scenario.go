@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	payv1 "loom/internal/demo/pay/v1"
@@ -29,7 +30,7 @@ type deck struct {
 }
 
 func newDeck(seed uint64) *deck {
-	d := &deck{dice: newDice(seed, 3)}
+	d := &deck{dice: newDice(seed, "traffic")}
 	for _, of := range []struct {
 		times int
 		play  scenario
@@ -93,12 +94,12 @@ func (a *app) readUnknownOrder(ctx context.Context) error {
 }
 
 func (a *app) readMisspeltOrder(ctx context.Context) error {
-	return a.getOrder(ctx, fmt.Sprint(a.dice.number(firstOrder, lastOrder)))
+	return a.getOrder(ctx, strings.TrimPrefix(a.someOrder(), "ord-"))
 }
 
-func (a *app) listOrders(ctx context.Context, limit int) (grpc.ServerStreamingClient[shopv1.ListOrdersResponse], error) {
+func (a *app) listOrders(ctx context.Context, limit int32) (grpc.ServerStreamingClient[shopv1.ListOrdersResponse], error) {
 	return a.orders.ListOrders(ctx, &shopv1.ListOrdersRequest{
-		CustomerId: fmt.Sprintf("cus-%02d", a.dice.number(0, 99)), Limit: int32(limit),
+		CustomerId: customerID(a.dice), Limit: limit,
 	})
 }
 
@@ -124,7 +125,7 @@ func (a *app) stopBrowsing(ctx context.Context) error {
 	return unlessEnd(err)
 }
 
-func (a *app) uploadItems(ctx context.Context, quantities ...int) error {
+func (a *app) uploadItems(ctx context.Context, quantities ...int32) error {
 	stream, err := a.orders.UploadItems(ctx, grpc.UseCompressor(gzip.Name))
 	if err != nil {
 		return err
@@ -132,8 +133,8 @@ func (a *app) uploadItems(ctx context.Context, quantities ...int) error {
 	for i, quantity := range quantities {
 		err := stream.Send(&shopv1.UploadItemsRequest{Item: &shopv1.Item{
 			Sku:      fmt.Sprintf("yarn-%03d", i),
-			Quantity: int32(quantity),
-			Price:    &shopv1.Money{Currency: "EUR", Cents: int64(a.dice.number(199, 999))},
+			Quantity: quantity,
+			Price:    newPrice(a.dice),
 		}})
 		if errors.Is(err, io.EOF) {
 			break // The backend has answered already; CloseAndRecv says what.

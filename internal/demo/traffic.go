@@ -128,7 +128,7 @@ type app struct {
 // the applications that were made until then.
 func (t *Traffic) dial() ([]*app, error) {
 	var apps []*app
-	for i, who := range []struct{ name, version, tier string }{
+	for _, who := range []struct{ name, version, tier string }{
 		{"checkout-web", "2.4.1", "gold"},
 		{"phone-app", "5.0.3", "silver"},
 		{"nightly-report", "1.7.0", "bronze"},
@@ -148,7 +148,7 @@ func (t *Traffic) dial() ([]*app, error) {
 		}
 		apps = append(apps, &app{
 			conn: conn, orders: shopv1.NewOrdersClient(conn), ledger: payv1.NewLedgerClient(conn),
-			name: who.name, tier: who.tier, dice: newDice(t.seed, 10+uint64(i)),
+			name: who.name, tier: who.tier, dice: newDice(t.seed, who.name),
 		})
 	}
 	return apps, nil

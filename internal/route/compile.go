@@ -30,7 +30,7 @@ func Compile(rules []Rule) (*Table, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	t := new(Table)
+	t := &Table{routes: routes}
 	// From the last to the first, so that each list begins with the lowest.
 	for _, r := range slices.Backward(routes) {
 		t.add(r)

@@ -3,6 +3,7 @@ package route
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
 	"golang.org/x/net/http2/hpack"
@@ -17,7 +18,8 @@ type sample struct {
 // bigTable is n rules as a large installation has them: by method, by
 // service and by tenant's host, with a few that have to be tried one by one.
 // It also returns calls that hit them all, in random order.
-func bigTable(t testing.TB, n int) (*Table, []sample) {
+func bigTable(tb testing.TB, n int) (*Table, []sample) {
+	tb.Helper()
 	fields := []hpack.HeaderField{
 		{Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
 		{Name: "user-agent", Value: "grpc-go/1.85.0"}, {Name: "x-request-id", Value: "7f"},
@@ -37,12 +39,12 @@ func bigTable(t testing.TB, n int) (*Table, []sample) {
 			m = Match{Service: "acme.Shared", Method: "Get", Authority: fmt.Sprintf("tenant%d.acme.test", i)}
 			call.path, call.authority = "/acme.Shared/Get", m.Authority+":443"
 		}
-		rules = append(rules, to(fmt.Sprint(i), m))
+		rules = append(rules, to(strconv.Itoa(i), m))
 		calls = append(calls, call)
 	}
 	random := rand.New(rand.NewPCG(5, 6))
 	random.Shuffle(len(calls), func(i, j int) { calls[i], calls[j] = calls[j], calls[i] })
-	return mustCompile(t, rules...), calls
+	return mustCompile(tb, rules...), calls
 }
 
 // examined counts the rules that Find has to look at for a call at most.
@@ -81,7 +83,7 @@ func TestTenThousandRoutesCostNoMoreThanTen(t *testing.T) {
 func TestFindDoesNotAllocate(t *testing.T) {
 	table := mustCompile(t,
 		to("exact", Match{Service: "s", Method: "m", Authority: "host.test"}),
-		to("glob", Match{Authority: "*.b.test:80", Metadata: []MetadataMatch{{Name: "k", Value: ptr("v")}}}),
+		to("glob", Match{Authority: "*.b.test:80", Metadata: []MetadataMatch{{Name: "k", Value: new("v")}}}),
 	)
 	fields := []hpack.HeaderField{{Name: "k", Value: "v"}}
 	if n := testing.AllocsPerRun(100, func() {
@@ -96,7 +98,7 @@ func TestFindDoesNotAllocate(t *testing.T) {
 
 func BenchmarkFind(b *testing.B) {
 	for _, n := range []int{10, 100, 10_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			table, calls := bigTable(b, n)
 			b.ReportAllocs()
 			i := 0

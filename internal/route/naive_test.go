@@ -43,7 +43,7 @@ func naiveMatch(m Match, path, authority string, fields []hpack.HeaderField) boo
 	for _, want := range m.Metadata {
 		hit := false
 		for _, f := range fields {
-			if f.Name != strings.ToLower(want.Name) {
+			if !strings.EqualFold(f.Name, want.Name) {
 				continue
 			}
 			hit = hit || want.Present || want.Value != nil && *want.Value == f.Value ||
@@ -69,7 +69,7 @@ func pickOne(random *rand.Rand, list []string) string { return list[random.IntN(
 func randomRules(random *rand.Rand) []Rule {
 	services, methods, authorities, expressions, _ := words()
 	conditions := []MetadataMatch{
-		{Name: "k", Value: ptr("1")}, {Name: "K", Present: true}, {Name: "l", Regex: "^[12]$"},
+		{Name: "k", Value: new("1")}, {Name: "K", Present: true}, {Name: "l", Regex: "^[12]$"},
 	}
 	rules := make([]Rule, random.IntN(20))
 	for i := range rules {
@@ -128,7 +128,7 @@ func FuzzFind(f *testing.F) {
 		f.Add(seed[0], seed[1], seed[2])
 	}
 	rules := []Rule{
-		to("path", Match{Service: "a.b", Method: "Get", Metadata: []MetadataMatch{{Name: "k", Value: ptr("1")}}}),
+		to("path", Match{Service: "a.b", Method: "Get", Metadata: []MetadataMatch{{Name: "k", Value: new("1")}}}),
 		to("host", Match{Service: "a.b", Authority: "x.test"}),
 		to("glob", Match{Authority: "x*t:8*"}),
 		to("method", Match{Method: "Get", Metadata: []MetadataMatch{{Name: "k", Regex: "^2"}}}),

@@ -10,18 +10,16 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-func ptr(s string) *string { return &s }
-
 // to makes a rule that forwards to one backend of the same name.
 func to(name string, m Match) Rule {
 	return Rule{Name: name, Match: m, Backends: []Weighted{{Name: name, Weight: 1}}}
 }
 
-func mustCompile(t testing.TB, rules ...Rule) *Table {
-	t.Helper()
+func mustCompile(tb testing.TB, rules ...Rule) *Table {
+	tb.Helper()
 	table, err := Compile(rules)
 	if err != nil {
-		t.Fatalf("compile: %v", err)
+		tb.Fatalf("compile: %v", err)
 	}
 	return table
 }
@@ -38,7 +36,7 @@ func TestFirstMatchWins(t *testing.T) {
 	table := mustCompile(t,
 		to("regex", Match{PathRegex: `^/acme\.admin\.`}),
 		to("path", Match{Service: "acme.Users", Method: "Get"}),
-		to("gold", Match{Metadata: []MetadataMatch{{Name: "x-tier", Value: ptr("gold")}}}),
+		to("gold", Match{Metadata: []MetadataMatch{{Name: "x-tier", Value: new("gold")}}}),
 		to("service", Match{Service: "acme.Users"}),
 		to("path again", Match{Service: "acme.Users", Method: "Get"}),
 		to("method", Match{Method: "Get"}),
@@ -111,12 +109,12 @@ func TestAuthorities(t *testing.T) {
 		{"a*", strings.Repeat("a", maxHost), strings.Repeat("a", maxHost+1)},
 	} {
 		table := mustCompile(t, to("yes", Match{Authority: tc.pattern}))
-		for _, authority := range strings.Fields(tc.yes) {
+		for authority := range strings.FieldsSeq(tc.yes) {
 			if found(table, "/s/m", authority) != "yes" {
 				t.Errorf("%q does not match %q", tc.pattern, authority)
 			}
 		}
-		for _, authority := range strings.Fields(tc.no) {
+		for authority := range strings.FieldsSeq(tc.no) {
 			if found(table, "/s/m", authority) != "none" {
 				t.Errorf("%q matches %q", tc.pattern, authority)
 			}
@@ -133,8 +131,8 @@ func TestAuthorities(t *testing.T) {
 func TestMetadata(t *testing.T) {
 	table := mustCompile(t,
 		to("both", Match{Metadata: []MetadataMatch{{Name: "X-Tier", Regex: "^(gold|silver)$"}, {Name: "x-debug", Present: true}}}),
-		to("empty", Match{Metadata: []MetadataMatch{{Name: "x-empty", Value: ptr("")}}}),
-		to("bin", Match{Metadata: []MetadataMatch{{Name: "x-id-bin", Value: ptr("AAEC")}}}),
+		to("empty", Match{Metadata: []MetadataMatch{{Name: "x-empty", Value: new("")}}}),
+		to("bin", Match{Metadata: []MetadataMatch{{Name: "x-id-bin", Value: new("AAEC")}}}),
 	)
 	field := func(name, value string) hpack.HeaderField { return hpack.HeaderField{Name: name, Value: value} }
 	for _, tc := range []struct {
@@ -222,7 +220,7 @@ func TestCompileRefuses(t *testing.T) {
 
 func TestTableSharesNothingWithTheRules(t *testing.T) {
 	rules := []Rule{{
-		Match:    Match{Metadata: []MetadataMatch{{Name: "X-A", Value: ptr("1")}}},
+		Match:    Match{Metadata: []MetadataMatch{{Name: "X-A", Value: new("1")}}},
 		Backends: []Weighted{{"b", 1}},
 		Request:  Edit{Set: []Field{{"X-Via", "loom"}}, Remove: []string{"X-Debug"}},
 	}}

@@ -12,8 +12,12 @@ import (
 // Table is a compiled list of rules. It never changes, so it is safe for use
 // by many goroutines at once. The zero value has no routes.
 type Table struct {
+	routes  []*Route // in the order of the rules
 	indexes []index
 }
+
+// Routes returns all routes in their order. The caller does not change the list.
+func (t *Table) Routes() []*Route { return t.routes }
 
 // Route is a compiled [Rule]. It never changes: neither may its user change
 // what it refers to. All methods are safe for use by many goroutines at once.
