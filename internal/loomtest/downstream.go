@@ -17,16 +17,20 @@ type Downstream struct {
 // from then on. The test's cleanup closes conn.
 func NewDownstream(t testing.TB, conn net.Conn, opts ...Option) *Downstream {
 	t.Helper()
-	d := &Downstream{Peer: start(t, "downstream", false, conn, opts), next: 1}
-	if !d.opts.silent {
-		d.Preface()
-		d.Settings(d.opts.settings...)
+	hello := func(p *Peer) {
+		p.send(preface)
+		p.Settings(p.opts.settings...)
 	}
-	return d
+	return &Downstream{Peer: start(t, "downstream", false, conn, opts, hello), next: 1}
 }
 
 // Preface sends the connection preface, for a Silent peer.
-func (d *Downstream) Preface() { d.send(rawBytes([]byte(http2.ClientPreface))) }
+func (d *Downstream) Preface() { d.send(preface) }
+
+func preface(_ *Peer, w *frameWriter) (string, error) {
+	w.buf.WriteString(http2.ClientPreface)
+	return "connection preface", nil
+}
 
 // RequestFields returns the fields of a gRPC request for path, as a usual
 // caller sends them, with kv put over them: a name already there gets the new

@@ -112,8 +112,9 @@ type GoAway struct {
 	Debug        string
 }
 
-// start begins to read and to answer; the test's cleanup ends both.
-func start(t testing.TB, side string, accepts bool, conn net.Conn, opts []Option) *Peer {
+// start says hello unless the peer is silent, and only then, so that no answer
+// comes before it, begins to read and to answer; the test's cleanup ends both.
+func start(t testing.TB, side string, accepts bool, conn net.Conn, opts []Option, hello func(*Peer)) *Peer {
 	p := &Peer{
 		t: t, side: side, accepts: accepts, conn: conn,
 		opts:    options{auto: autoAll, timeout: defaultTimeout},
@@ -128,6 +129,9 @@ func start(t testing.TB, side string, accepts bool, conn net.Conn, opts []Option
 	p.auto = p.opts.auto
 	p.changed = sync.NewCond(&p.mu)
 	p.out.init(conn, p.opts)
+	if !p.opts.silent {
+		hello(p)
+	}
 	p.ended.Go(p.read)
 	p.ended.Go(p.answer)
 	t.Cleanup(p.finish)

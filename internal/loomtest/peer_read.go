@@ -87,10 +87,14 @@ func (p *Peer) readFrames() error {
 			return p.breach(fmt.Errorf("connection preface %q", preface))
 		}
 	}
-	framer := http2.NewFramer(nil, p.conn)
+	return p.takeFrom(p.conn)
+}
+
+func (p *Peer) takeFrom(r io.Reader) error {
+	framer := http2.NewFramer(nil, r)
 	framer.SetMaxReadFrameSize(greatestFrame)
 	for {
-		f, err := framer.ReadFrame()
+		f, err := readFrame(framer)
 		var streamErr http2.StreamError
 		var connErr http2.ConnectionError
 		switch {
@@ -101,6 +105,20 @@ func (p *Peer) readFrames() error {
 		}
 		p.take(f)
 	}
+}
+
+// readFrame is framer.ReadFrame, but tells a frame without its payload from the
+// end of whole frames.
+func readFrame(framer *http2.Framer) (http2.Frame, error) {
+	header, err := framer.ReadFrameHeader()
+	if err != nil {
+		return nil, err
+	}
+	f, err := framer.ReadFrameForHeader(header)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return f, err
 }
 
 func (p *Peer) breach(err error) error {

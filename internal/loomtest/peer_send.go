@@ -39,14 +39,10 @@ func (p *Peer) RawBytes(b []byte) {
 	p.mu.Lock()
 	p.unbooked = true
 	p.mu.Unlock()
-	p.send(rawBytes(b))
-}
-
-func rawBytes(b []byte) act {
-	return func(_ *Peer, w *frameWriter) (string, error) {
+	p.send(func(_ *Peer, w *frameWriter) (string, error) {
 		w.buf.Write(b)
 		return fmt.Sprintf("%d raw bytes", len(b)), nil
-	}
+	})
 }
 
 // RawFrame writes a frame as it is; payload holds all that stands after the

@@ -18,11 +18,8 @@ type Upstream struct{ *Peer }
 // and reads from then on. The test's cleanup closes conn.
 func NewUpstream(t testing.TB, conn net.Conn, opts ...Option) *Upstream {
 	t.Helper()
-	u := &Upstream{start(t, "upstream", true, conn, opts)}
-	if !u.opts.silent {
-		u.Settings(u.opts.settings...)
-	}
-	return u
+	hello := func(p *Peer) { p.Settings(p.opts.settings...) }
+	return &Upstream{start(t, "upstream", true, conn, opts, hello)}
 }
 
 // WantCall waits for the next stream that the caller opens, and returns its id
