@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"loom/internal/config"
+	"loom/internal/demo"
+)
+
+// demoParts is what -demo runs besides the daemon. A nil one runs nothing.
+type demoParts struct {
+	backends *demo.Backends
+}
+
+// demoConfig is the loom.yaml of the demo. Reflection, and all that has no
+// route of its own, goes to the shop.
+const demoConfig = `
+listeners:
+  - {name: plain, address: "%s"}
+backends:
+  shop: {targets: ["%s"]}
+  pay: {targets: ["%s"]}
+routes:
+  - {name: orders, match: {service: demo.shop.v1.Orders}, backend: shop}
+  - {name: ledger, match: {service: demo.pay.v1.Ledger}, backend: pay}
+  - {name: rest, backend: shop}
+restart: {drain: 500ms}
+`
+
+// newDemo starts the demo's backends and returns the configuration to reach them.
+func newDemo(ctx context.Context, listen string) (*demoParts, *config.Config, error) {
+	var address config.Address
+	if err := address.UnmarshalText([]byte(listen)); err != nil {
+		return nil, nil, fmt.Errorf("-listen: %w", err)
+	}
+	b, err := demo.StartBackends(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("start the demo's backends: %w", err)
+	}
+	text := fmt.Sprintf(demoConfig, address, b.Shop(), b.Pay())
+	cfg, _, err := config.Parse("demo", []byte(text), func(string) (string, bool) { return "", false })
+	return &demoParts{backends: b}, cfg, err
+}
+
+// start begins the traffic to the daemon at address; stop ends it and waits.
+func (d *demoParts) start(ctx context.Context, log *zap.Logger, address string) (stop func()) {
+	if d == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		target := address
+		if !strings.HasPrefix(target, "unix:") {
+			target = "passthrough:///" + target
+		}
+		if err := demo.NewTraffic(target).Run(ctx); err != nil && ctx.Err() == nil {
+			log.Error("demo traffic", zap.Error(err))
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+func (d *demoParts) close() {
+	if d != nil {
+		_ = d.backends.Close()
+	}
+}

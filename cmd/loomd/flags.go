@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+)
+
+const usage = `loomd relays gRPC calls to their backends and prints a line for each.
+
+Usage:
+  loomd -backend HOST:PORT         relay everything to one backend
+  loomd -config loom.yaml          relay as the file says
+  loomd -demo                      relay to backends of its own, with traffic
+
+Flags:
+  -backend TARGET   a gRPC target: host:port, dns:///host:port, unix:/path
+  -listen ADDRESS   where to listen without a file (default 127.0.0.1:9999);
+                    host:port or unix:/path
+  -config FILE      read loom.yaml
+  -check            say whether the configuration is right, and exit
+  -demo             start demo backends and traffic
+  -quiet            print no line per call
+  -schema           print the JSON Schema of loom.yaml, and exit
+  -version          print the version, and exit
+
+Signals:
+  SIGTERM, SIGINT   drain: open calls go on for restart.drain, then are cut;
+                    a second one cuts at once
+  SIGUSR1           log memory, goroutines and descriptors as one line
+
+Exit codes:
+  0 ok   1 failed   2 wrong flags   5 wrong configuration
+
+Example:
+  loomd -backend localhost:50051
+  grpcurl -plaintext localhost:9999 list
+`
+
+type flags struct {
+	backend, listen, config             string
+	check, demo, quiet, schema, version bool
+	help                                bool
+}
+
+const defaultListen = "127.0.0.1:9999"
+
+// parseFlags reads the command line. It has told the user what is wrong when
+// it returns an error.
+func parseFlags(args []string, stderr io.Writer) (*flags, error) {
+	f := &flags{}
+	set := flag.NewFlagSet("loomd", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.StringVar(&f.backend, "backend", "", "")
+	set.StringVar(&f.listen, "listen", defaultListen, "")
+	set.StringVar(&f.config, "config", "", "")
+	set.BoolVar(&f.check, "check", false, "")
+	set.BoolVar(&f.demo, "demo", false, "")
+	set.BoolVar(&f.quiet, "quiet", false, "")
+	set.BoolVar(&f.schema, "schema", false, "")
+	set.BoolVar(&f.version, "version", false, "")
+	err := set.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		f.help = true
+		return f, nil
+	}
+	if err == nil {
+		err = f.conflict(set)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "loomd: %v\nRun 'loomd -help' for the flags.\n", err)
+		return nil, err
+	}
+	return f, nil
+}
+
+// conflict says what is wrong with the flags together.
+func (f *flags) conflict(set *flag.FlagSet) error {
+	if f.schema || f.version {
+		return nil
+	}
+	sources := 0
+	for _, given := range []bool{f.backend != "", f.config != "", f.demo} {
+		if given {
+			sources++
+		}
+	}
+	listenGiven := false
+	set.Visit(func(g *flag.Flag) { listenGiven = listenGiven || g.Name == "listen" })
+	switch {
+	case set.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", set.Arg(0))
+	case sources == 0:
+		return errors.New("nothing to relay to: give -backend HOST:PORT, -config FILE or -demo")
+	case sources > 1:
+		return errors.New("-backend, -config and -demo exclude each other")
+	case listenGiven && f.config != "":
+		return errors.New("-listen goes with -backend or -demo: with -config the file says where to listen")
+	default:
+		return nil
+	}
+}
+
+// version names the build.
+func version() string {
+	v, revision := "devel", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" && info.Main.Version != "(devel)" {
+			v = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+				revision = " " + s.Value[:12]
+			}
+		}
+	}
+	return fmt.Sprintf("loomd %s%s %s %s/%s", v, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
+
+	"loom/internal/config"
+)
+
+// newLogger writes to w: for people on a terminal, JSON for machines elsewhere.
+func newLogger(c *config.Log, w io.Writer) *zap.Logger {
+	level, err := zapcore.ParseLevel(c.Level)
+	if err != nil {
+		level = zapcore.InfoLevel // the configuration has been validated
+	}
+	console := c.Format == "console"
+	if c.Format == "auto" {
+		f, ok := w.(*os.File)
+		console = ok && term.IsTerminal(int(f.Fd()))
+	}
+	var encoder zapcore.Encoder
+	if console {
+		e := zap.NewDevelopmentEncoderConfig()
+		e.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		e.CallerKey = ""
+		encoder = zapcore.NewConsoleEncoder(e)
+	} else {
+		e := zap.NewProductionEncoderConfig()
+		e.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+		encoder = zapcore.NewJSONEncoder(e)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+}
+
+// reportMemory logs one line about the process whenever it gets SIGUSR1,
+// until stop is called.
+func reportMemory(log *zap.Logger) (stop func()) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range asked {
+			logMemory(log)
+		}
+	}()
+	return func() {
+		signal.Stop(asked)
+		close(asked)
+		<-done
+	}
+}
+
+func logMemory(log *zap.Logger) {
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	fds, err := os.ReadDir("/proc/self/fd")
+	log.Info("memory",
+		zap.Int("goroutines", runtime.NumGoroutine()),
+		zap.Uint64("heap_inuse", m.HeapInuse),
+		zap.Uint64("heap_alloc", m.HeapAlloc),
+		zap.Uint64("stack_inuse", m.StackInuse),
+		zap.Uint64("sys", m.Sys),
+		zap.Uint64("mallocs", m.Mallocs),
+		zap.Uint32("gcs", m.NumGC),
+		zap.Int("fds", len(fds)),
+		zap.NamedError("fds_error", err))
+}

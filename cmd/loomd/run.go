@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"loom/internal/config"
+	"loom/internal/relay"
+	"loom/internal/server"
+)
+
+// Exit codes, as --help documents them.
+const (
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitInvalid = 5
+)
+
+// run is loomd: it returns the exit code.
+func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) int {
+	f, err := parseFlags(args, stderr)
+	if err != nil {
+		return exitUsage
+	}
+	switch {
+	case f.help:
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	case f.version:
+		fmt.Fprintln(stdout, version())
+		return exitOK
+	case f.schema:
+		return writeSchema(stdout, stderr)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	demo, cfg, warnings, err := configuration(ctx, f, env)
+	if warnings != "" {
+		fmt.Fprint(stderr, warnings)
+	}
+	if err != nil {
+		return report(stderr, err)
+	}
+	if f.check {
+		fmt.Fprintln(stdout, "ok")
+		return exitOK
+	}
+	defer demo.close()
+	log := newLogger(&cfg.Log, stderr)
+	defer func() { _ = log.Sync() }() // a terminal cannot be synced, and says so
+	if err := serve(ctx, f, cfg, demo, log, signals, stdout); err != nil {
+		return report(stderr, withFlag(err, f))
+	}
+	return exitOK
+}
+
+// serve runs the daemon until a signal ends it.
+func serve(ctx context.Context, f *flags, cfg *config.Config, demo *demoParts, log *zap.Logger, signals <-chan os.Signal, stdout io.Writer) error {
+	var observer relay.Observer
+	if !f.quiet {
+		lines := server.NewCallLines(stdout)
+		defer lines.Close()
+		observer = lines
+	}
+	s, err := server.New(cfg, server.Options{Log: log, Observer: observer})
+	if err != nil {
+		return err
+	}
+	stopMemory := reportMemory(log)
+	defer stopMemory()
+	stopDemo := demo.start(ctx, log, s.Addresses()[0])
+
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	cut, cutOff := context.WithCancel(context.Background())
+	defer cutOff()
+	go func() {
+		select {
+		case sig := <-signals:
+			log.Info("draining", zap.Stringer("signal", sig), zap.Duration("at_most", time.Duration(cfg.Restart.Drain)))
+		case <-ctx.Done():
+		}
+		stopDemo()
+		stop()
+		t := time.NewTimer(time.Duration(cfg.Restart.Drain))
+		defer t.Stop()
+		select {
+		case <-signals:
+		case <-t.C:
+		case <-cut.Done():
+		}
+		cutOff()
+	}()
+	s.Serve(running, cut)
+	s.LogTotals()
+	return nil
+}
+
+// configuration returns what the flags ask for: a file, a single backend, or the demo.
+func configuration(ctx context.Context, f *flags, env func(string) (string, bool)) (*demoParts, *config.Config, string, error) {
+	switch {
+	case f.demo:
+		demo, cfg, err := newDemo(ctx, f.listen)
+		return demo, cfg, "", err
+	case f.config != "":
+		cfg, warnings, err := config.Load(f.config, env)
+		return nil, cfg, warnings.String(), err
+	default:
+		cfg, err := config.ForBackend(f.listen, f.backend)
+		return nil, cfg, "", err
+	}
+}
+
+// withFlag adds to the error of a listener which flag chooses its address.
+func withFlag(err error, f *flags) error {
+	var le *server.ListenError
+	if errors.As(err, &le) && f.config == "" {
+		return fmt.Errorf("%w; choose another address with -listen", err)
+	}
+	return err
+}
+
+// report writes err and returns the exit code that goes with it.
+func report(stderr io.Writer, err error) int {
+	var invalid config.Errors
+	if errors.As(err, &invalid) {
+		fmt.Fprint(stderr, invalid.Error())
+		return exitInvalid
+	}
+	fmt.Fprintln(stderr, "loomd:", err)
+	return exitFailed
+}
+
+func writeSchema(stdout, stderr io.Writer) int {
+	if _, err := stdout.Write(config.Schema()); err != nil {
+		return report(stderr, fmt.Errorf("write schema: %w", err))
+	}
+	return exitOK
+}

@@ -1,0 +1,134 @@
+package h2
+
+import "time"
+
+type alarmKind uint8
+
+const (
+	alarmDeadline  alarmKind = iota // the call's own, see Stream.SetDeadline
+	alarmStall                      // a stream takes nothing while bytes wait
+	alarmPreface                    // the peer's preface and SETTINGS are due
+	alarmKeepalive                  // look whether the peer is still there
+	alarmDrain                      // the PING of a two-phase GOAWAY was not answered
+)
+
+// alarm is something to do at a time. It lies in the heap of its connection.
+type alarm struct {
+	at     time.Time
+	stream *Stream // nil for an alarm of the connection
+	index  int     // place in the heap plus one; 0 when it is not set
+	kind   alarmKind
+}
+
+// alarms is a min-heap on alarm.at with one runtime timer. Removing an alarm
+// leaves the timer as it is: it finds nothing due then, and is set anew. So
+// calls with deadlines that end in time cost no timer at all.
+// Guarded by the mutex of the connection.
+type alarms struct {
+	heap  []*alarm
+	timer *time.Timer
+	armed time.Time // when timer fires; zero when it is not set
+}
+
+// set puts a into the heap or moves it. fire is what the timer runs.
+func (h *alarms) set(a *alarm, at time.Time, fire func()) {
+	a.at = at
+	if a.index == 0 {
+		h.heap = append(h.heap, a)
+		a.index = len(h.heap)
+		h.up(a.index - 1)
+	} else {
+		h.up(a.index - 1)
+		h.down(a.index - 1)
+	}
+	h.arm(fire)
+}
+
+// arm sets the timer unless it fires early enough already.
+func (h *alarms) arm(fire func()) {
+	first := h.heap[0].at
+	if !h.armed.IsZero() && !first.Before(h.armed) {
+		return
+	}
+	h.armed = first
+	d := time.Until(first)
+	if h.timer == nil {
+		h.timer = time.AfterFunc(d, fire)
+		return
+	}
+	h.timer.Reset(d)
+}
+
+// fired is called when the timer has fired and nothing more is due.
+func (h *alarms) fired(fire func()) {
+	h.armed = time.Time{}
+	if len(h.heap) > 0 {
+		h.arm(fire)
+	}
+}
+
+func (h *alarms) clear(a *alarm) {
+	if a.index == 0 {
+		return
+	}
+	i, last := a.index-1, len(h.heap)-1
+	h.swap(i, last)
+	h.heap[last] = nil
+	h.heap = h.heap[:last]
+	a.index = 0
+	if i < last {
+		h.up(i)
+		h.down(i)
+	}
+}
+
+// due takes the earliest alarm that is due out of the heap; nil if none is.
+func (h *alarms) due(now time.Time) *alarm {
+	if len(h.heap) == 0 || h.heap[0].at.After(now) {
+		return nil
+	}
+	a := h.heap[0]
+	h.clear(a)
+	return a
+}
+
+func (h *alarms) stop() {
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+	h.heap = nil
+}
+
+func (h *alarms) swap(i, j int) {
+	h.heap[i], h.heap[j] = h.heap[j], h.heap[i]
+	h.heap[i].index = i + 1
+	h.heap[j].index = j + 1
+}
+
+func (h *alarms) up(i int) {
+	for i > 0 {
+		p := (i - 1) / 2
+		if !h.heap[i].at.Before(h.heap[p].at) {
+			return
+		}
+		h.swap(i, p)
+		i = p
+	}
+}
+
+func (h *alarms) down(i int) {
+	for {
+		m := 2*i + 1
+		if m >= len(h.heap) {
+			return
+		}
+		if r := m + 1; r < len(h.heap) && h.heap[r].at.Before(h.heap[m].at) {
+			m = r
+		}
+		if !h.heap[m].at.Before(h.heap[i].at) {
+			return
+		}
+		h.swap(i, m)
+		i = m
+	}
+}

@@ -1,0 +1,382 @@
+package h2
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Owner is told what happens to a connection. It is called with no lock held.
+type Owner interface {
+	// Accept gives the memory and the receiver of a stream that the peer
+	// opens; its headers follow at once. Only on the server's side.
+	Accept(b *Batch, c *Conn) (*Stream, Receiver)
+	// Changed says that Conn.Open may answer differently now: streams ended,
+	// the peer's limit rose, or it wants no more of them.
+	Changed(b *Batch, c *Conn)
+}
+
+// Options is what connections share. All fields are required.
+type Options struct {
+	Limits   Limits
+	Budget   *Budget
+	Counters *Counters
+	// KeepaliveInterval is how long a connection with open streams may be
+	// silent before it is asked for a sign of life; 0: never.
+	KeepaliveInterval time.Duration
+	// KeepaliveTimeout is how long the answer may take.
+	KeepaliveTimeout time.Duration
+}
+
+// Why Conn.Open opens no stream, and why a connection ended.
+var (
+	ErrFull     = errors.New("as many streams are open as the peer allows")
+	ErrDraining = errors.New("the connection takes no new streams")
+	ErrClosed   = errors.New("the connection is closed")
+
+	errPrefaceTimeout = errors.New("the peer's preface did not come in time")
+	errKeepalive      = errors.New("the peer did not answer a keepalive ping")
+	errNotHTTP2       = errors.New("the peer does not speak HTTP/2")
+	errDrained        = errors.New("drained")
+)
+
+// Conn is one HTTP/2 connection. See the package's comment for who may call what.
+type Conn struct {
+	// Immutable.
+	nc     net.Conn
+	sock   *socket // nil if nc is no plain socket
+	server bool
+	opts   *Options
+	owner  Owner
+	ring   func() // onAlarm, made once
+
+	lastRead atomic.Int64 // when something came last, in Unix nanoseconds
+
+	// Owned by the reader goroutine.
+	batch        Batch
+	in           *buffer // nil while there is nothing in it
+	inAt         int     // of the first byte not parsed
+	began        bool    // the preface has come
+	settled      bool    // the first SETTINGS have come
+	dec          *blockDecoder
+	block        openBlock
+	earlyResets  bucket
+	ownResets    bucket
+	noise        bucket
+	lastAccepted uint32 // highest stream that the peer opened; written with mu held too
+
+	wg sync.WaitGroup // the writer and the alarm at work
+
+	mu sync.Mutex
+	// Guarded by mu.
+	streams    map[uint32]*Stream
+	nextID     uint32 // of the next stream that we open
+	recent     recentIDs
+	peer       peerSettings
+	enc        *blockEncoder
+	sendWindow int64
+	recvWindow int64
+	received   int64 // bytes for which the peer has no connection credit yet
+	held       bool  // that credit is held back
+	buffered   int   // bytes that came in and have not left
+	reported   int   // of them, those that the budget knows of
+	out        parcel
+	writing    parcel        // owned by whoever set busy
+	busy       bool          // somebody is at the socket
+	noted      bool          // some batch will flush it
+	allWritten chan struct{} // closed by the one who writes last; nil if nobody waits
+	total      uint64        // bytes ever put into out
+	flushed    uint64        // bytes ever taken by the socket
+	ready      []*Stream
+	grace      int  // frames that carry nothing which the peer may answer ours with
+	unacked    int  // SETTINGS of ours without ACK
+	wanted     bool // the owner wants to hear when streams end
+	draining   drainState
+	goneAway   bool // the peer sent GOAWAY
+	dead       bool
+	cause      error // why it ended, for those who end it from outside
+	pingSent   time.Time
+	pinged     bool
+	alarms     alarms
+	start      alarm
+	keepalive  alarm
+	drainTimer alarm
+}
+
+// NewServer returns the side of nc that streams are opened on by the peer.
+func NewServer(nc net.Conn, o *Options, owner Owner) *Conn { return newConn(nc, o, owner, true) }
+
+// NewClient returns the side of nc that opens streams.
+func NewClient(nc net.Conn, o *Options, owner Owner) *Conn { return newConn(nc, o, owner, false) }
+
+func newConn(nc net.Conn, o *Options, owner Owner, server bool) *Conn {
+	l := &o.Limits
+	c := &Conn{
+		nc: nc, sock: newSocket(nc), server: server, opts: o, owner: owner,
+		began:       !server,
+		dec:         newBlockDecoder(l),
+		earlyResets: newBucket(l.EarlyResets),
+		ownResets:   newBucket(l.OwnResets),
+		noise:       newBucket(l.Noise),
+		streams:     make(map[uint32]*Stream),
+		nextID:      1,
+		peer:        initialPeerSettings(),
+		enc:         newBlockEncoder(),
+		sendWindow:  defaultWindow,
+		recvWindow:  int64(max(l.ConnWindow, defaultWindow)),
+		unacked:     1,
+	}
+	c.ring = c.onAlarm
+	c.start.kind, c.keepalive.kind, c.drainTimer.kind = alarmPreface, alarmKeepalive, alarmDrain
+	c.greet()
+	return c
+}
+
+// NetConn returns the connection underneath, for its addresses.
+func (c *Conn) NetConn() net.Conn { return c.nc }
+
+// Serve runs the connection until it ends and says why it did; nil if the
+// peer closed it in order or it was drained. When Serve returns, every stream
+// has ended, the connection is closed and none of its goroutines is left.
+func (c *Conn) Serve() error {
+	c.opts.Budget.add(c)
+	defer c.opts.Budget.remove(c)
+	c.begin()
+	err := c.read()
+	c.shutdown(err)
+	c.wg.Wait()
+	switch {
+	case err == nil, errors.Is(err, errDrained):
+		return nil
+	default:
+		return err
+	}
+}
+
+// Close ends the connection at once; Serve returns ErrClosed.
+func (c *Conn) Close() { c.closeFor(ErrClosed) }
+
+func (c *Conn) closeFor(err error) {
+	c.mu.Lock()
+	c.closeLocked(err)
+	c.mu.Unlock()
+}
+
+// closeLocked makes Serve return err. The socket is closed by Serve itself.
+func (c *Conn) closeLocked(err error) {
+	if c.cause == nil {
+		c.cause = err
+	}
+	c.wake()
+}
+
+// wake makes the reader look at what changed. A deadline in the past is the
+// only way to reach it that every net.Conn has.
+func (c *Conn) wake() { _ = c.nc.SetReadDeadline(time.Unix(1, 0)) }
+
+// greet queues our preface and SETTINGS, which come before anything else,
+// and raises the connection's window.
+func (c *Conn) greet() {
+	x := c.outBuffer()
+	if !c.server {
+		x.b = append(x.b, preface...)
+	}
+	x.b = appendSettings(x.b, c.server, &c.opts.Limits)
+	if extra := c.recvWindow - defaultWindow; extra > 0 {
+		x.b = appendWindowUpdate(x.b, 0, extra)
+	}
+	c.wrote(x)
+}
+
+// begin sends the greeting and sets the alarms.
+func (c *Conn) begin() {
+	now := time.Now()
+	c.batch.Now = now
+	c.lastRead.Store(now.UnixNano())
+	c.mu.Lock()
+	c.touch(&c.batch)
+	c.alarms.set(&c.start, now.Add(c.opts.Limits.Preface), c.ring)
+	if c.opts.KeepaliveInterval > 0 {
+		c.alarms.set(&c.keepalive, now.Add(c.opts.KeepaliveInterval), c.ring)
+	}
+	c.mu.Unlock()
+	c.batch.Flush()
+}
+
+// read is the reader: it parses what comes until the connection ends. It
+// returns nil at the peer's orderly end.
+func (c *Conn) read() error {
+	for {
+		eof, err := c.fill()
+		if err != nil {
+			return err
+		}
+		if eof {
+			return c.atEOF()
+		}
+		c.batch.Now = time.Now()
+		c.lastRead.Store(c.batch.Now.UnixNano())
+		err = c.parse(&c.batch)
+		c.batch.Flush()
+		if c.opts.Budget.used.Load() > c.opts.Budget.limit {
+			c.opts.Budget.relieve(&c.batch)
+			c.batch.Flush()
+		}
+		if err != nil {
+			return err
+		}
+		if c.inAt == len(c.in.b) {
+			putBuffer(c.in)
+			c.in, c.inAt = nil, 0
+		}
+	}
+}
+
+// fill reads what there is behind what was not parsed yet.
+func (c *Conn) fill() (eof bool, err error) {
+	if c.in != nil && c.inAt > 0 {
+		n := copy(c.in.b, c.in.b[c.inAt:])
+		c.in.b, c.inAt = c.in.b[:n], 0
+	}
+	n := 0
+	if c.sock != nil {
+		c.in, n, err = c.sock.read(c.in)
+	} else {
+		if c.in == nil {
+			c.in = getBuffer()
+		}
+		b := c.in.b
+		n, err = c.nc.Read(b[len(b):cap(b)])
+		c.in.b = b[:len(b)+n]
+	}
+	if n > 0 {
+		return false, nil
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, c.whyWoken()
+	}
+	if isEOF(err) {
+		return true, nil
+	}
+	return false, fmt.Errorf("read: %w", err)
+}
+
+func (c *Conn) whyWoken() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		return ErrClosed
+	}
+	return c.cause
+}
+
+func (c *Conn) atEOF() error {
+	if c.in != nil && c.inAt < len(c.in.b) {
+		return errors.New("the peer closed the connection inside a frame")
+	}
+	return nil
+}
+
+// Open opens stream s with the given headers, and END_STREAM if end. It
+// returns ErrFull, ErrDraining or ErrClosed when the connection takes none;
+// after ErrFull the owner hears Changed when that may have passed.
+func (c *Conn) Open(b *Batch, s *Stream, recv Receiver, fields []Field, end bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.dead || c.cause != nil:
+		return ErrClosed
+	case c.goneAway || c.draining != notDraining || c.nextID > maxStreamID:
+		return ErrDraining
+	case len(c.streams) >= int(min(c.peer.maxStreams, maxStreamID)), c.outLen() > 4*c.opts.Limits.Outbox:
+		c.wanted = true
+		return ErrFull
+	}
+	c.register(b, s, recv, c.nextID)
+	c.nextID += 2
+	s.offset = c.total
+	c.writeHeaders(s.id, fields, end)
+	s.sentHead, s.sentEnd = true, end
+	c.touch(b)
+	return nil
+}
+
+// register makes s stream id of the connection.
+func (c *Conn) register(b *Batch, s *Stream, recv Receiver, id uint32) {
+	s.id, s.conn, s.recv, s.opened = id, c, recv, b.Now
+	s.sendWindow = c.peer.initialWindow
+	s.window = int64(c.opts.Limits.StreamWindow)
+	s.recvWindow = s.window
+	s.length = -1
+	c.streams[id] = s
+}
+
+// finish ends the stream in order once both sides are through.
+func (c *Conn) finish(b *Batch, s *Stream) {
+	if s.sentEnd && s.gotEnd && !s.gone {
+		c.remove(b, s, false)
+	}
+}
+
+// reset sends RST_STREAM and ends the stream.
+func (c *Conn) reset(b *Batch, s *Stream, code ErrCode) {
+	c.writeReset(b, s.id, code)
+	c.remove(b, s, true)
+}
+
+// remove takes s off the connection. What it still had to send is dropped.
+func (c *Conn) remove(b *Batch, s *Stream, reset bool) {
+	s.gone = true
+	delete(c.streams, s.id)
+	c.recent.add(s.id, reset)
+	c.alarms.clear(&s.deadline)
+	c.alarms.clear(&s.stall)
+	if n := s.queued(); n > 0 {
+		b.bytesLeft(s.source, n-s.free)
+		s.queue, s.queueAt = nil, 0
+	}
+	if c.wanted {
+		c.wanted = false
+		b.changed = append(b.changed, c)
+	}
+	if c.draining == drainLast && len(c.streams) == 0 {
+		c.closeLocked(errDrained)
+	}
+}
+
+// Streams returns how many streams are open.
+func (c *Conn) Streams() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.streams)
+}
+
+func (c *Conn) appendStuck(to []stuckStream) []stuckStream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.streams {
+		if n := s.queued(); n > 0 {
+			to = append(to, stuckStream{s, s.stuckSince, n})
+		}
+	}
+	return to
+}
+
+// Settled reports whether the peer's first SETTINGS came: whether it spoke
+// HTTP/2 at all.
+func (c *Conn) Settled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.settled
+}
+
+// Usable reports whether the connection may take streams, now or when others end.
+func (c *Conn) Usable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.dead && c.cause == nil && !c.goneAway && c.draining == notDraining && c.nextID <= maxStreamID
+}

@@ -1,0 +1,115 @@
+package h2
+
+import (
+	"golang.org/x/net/http2/hpack"
+)
+
+// Field is a header field as it is on the wire: a lower-case name, a value,
+// and whether it must never be indexed (RFC 7541, section 7.1.3).
+type Field = hpack.HeaderField
+
+// blockEncoder encodes header blocks. Fields that repeat from call to call
+// go into the dynamic table; those that never do (trace ids, timeouts) and
+// those that must not (credentials) are written as literals by hand, because
+// x/net's encoder would index them.
+// Guarded by the mutex of the connection: the order in which blocks are
+// encoded is the order in which they are sent.
+type blockEncoder struct {
+	enc    *hpack.Encoder
+	out    []byte
+	resize bool // a size update is owed: it must open the next block
+}
+
+func newBlockEncoder() *blockEncoder {
+	e := &blockEncoder{}
+	e.enc = hpack.NewEncoder((*blockWriter)(e))
+	return e
+}
+
+type blockWriter blockEncoder
+
+func (w *blockWriter) Write(p []byte) (int, error) {
+	w.out = append(w.out, p...)
+	return len(p), nil
+}
+
+// setTable follows the peer's SETTINGS_HEADER_TABLE_SIZE. A table larger
+// than the first one is not used: its contents would cost memory a connection.
+func (e *blockEncoder) setTable(size uint32) {
+	e.enc.SetMaxDynamicTableSizeLimit(size)
+	e.enc.SetMaxDynamicTableSize(min(size, 4096))
+	e.resize = true
+}
+
+// append appends the block of fields to dst.
+func (e *blockEncoder) append(dst []byte, fields []Field) []byte {
+	e.out = dst
+	for i := range fields {
+		f := &fields[i]
+		switch {
+		case e.resize && !repeats(f):
+			// Only the library can write the size update that it owes, and
+			// does so before a field: one that it is told not to index.
+			_ = e.enc.WriteField(Field{Name: f.Name, Value: f.Value, Sensitive: true})
+		case f.Sensitive || credential(f.Name):
+			e.literal(0x10, f)
+		case repeats(f):
+			// The writer above never fails.
+			_ = e.enc.WriteField(*f)
+		default:
+			e.literal(0x00, f)
+		}
+		e.resize = false
+	}
+	dst, e.out = e.out, nil
+	return dst
+}
+
+// literal appends f as a literal with a new name: not indexed (kind 0x00) or
+// never to be (0x10) (RFC 7541, sections 6.2.2 and 6.2.3).
+func (e *blockEncoder) literal(kind byte, f *Field) {
+	e.out = append(e.out, kind)
+	e.out = appendHpackString(e.out, f.Name)
+	e.out = appendHpackString(e.out, f.Value)
+}
+
+// appendHpackString appends s as a string literal without Huffman coding
+// (RFC 7541, section 5.2): it is a few bytes longer and much cheaper.
+func appendHpackString(dst []byte, s string) []byte {
+	n := uint64(len(s))
+	if n < 127 {
+		dst = append(dst, byte(n))
+		return append(dst, s...)
+	}
+	dst = append(dst, 127)
+	for n -= 127; n >= 128; n >>= 7 {
+		dst = append(dst, byte(n)|0x80)
+	}
+	dst = append(dst, byte(n))
+	return append(dst, s...)
+}
+
+// repeats reports whether a field is likely to come again with this value.
+func repeats(f *Field) bool {
+	switch f.Name {
+	case ":method", ":scheme", ":path", ":authority", ":status",
+		"te", "content-type", "user-agent", "server",
+		"grpc-encoding", "grpc-accept-encoding", "accept-encoding":
+		return len(f.Value) <= 256
+	case "grpc-status":
+		return true
+	case "grpc-message":
+		return f.Value == ""
+	default:
+		return false
+	}
+}
+
+func credential(name string) bool {
+	switch name {
+	case "authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key":
+		return true
+	default:
+		return false
+	}
+}

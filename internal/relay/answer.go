@@ -1,0 +1,124 @@
+package relay
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"loom/internal/h2"
+)
+
+// errorDomain is the domain of the ErrorInfo in what loom answers itself.
+const errorDomain = "loom"
+
+// Reasons of ErrorInfo, for people and programs that ask why loom answered.
+const (
+	ReasonNoRoute        = "NO_ROUTE"
+	ReasonDenied         = "ROUTE_DENIED"
+	ReasonHeaderList     = "HEADER_LIST_TOO_LARGE"
+	ReasonUnreachable    = "BACKEND_UNREACHABLE"
+	ReasonLimit          = "LIMIT_EXCEEDED"
+	ReasonBackendLost    = "BACKEND_LOST"
+	ReasonBackendFault   = "BACKEND_PROTOCOL_ERROR"
+	ReasonDeadline       = "DEADLINE_EXCEEDED"
+	ReasonNotGRPC        = "NOT_GRPC"
+	ReasonStalled        = "STREAM_STALLED"
+	ReasonOutOfBuffer    = "BUFFER_LIMIT"
+	ReasonCallerFault    = "CALLER_PROTOCOL_ERROR"
+	ReasonBackendRemoved = "BACKEND_REMOVED"
+)
+
+// refusal is an answer of loom's own.
+type refusal struct {
+	code    codes.Code
+	reason  string
+	message string
+}
+
+// trailers returns the fields that say r, for a call of the given route and backend.
+func (r *refusal) trailers(to []h2.Field, route, backend string) []h2.Field {
+	to = append(to,
+		h2.Field{Name: "grpc-status", Value: strconv.Itoa(int(r.code))},
+		h2.Field{Name: "grpc-message", Value: encodeMessage(r.message)})
+	info := &errdetails.ErrorInfo{Reason: r.reason, Domain: errorDomain}
+	for k, v := range map[string]string{"route": route, "backend": backend} {
+		if v != "" {
+			if info.Metadata == nil {
+				info.Metadata = make(map[string]string)
+			}
+			info.Metadata[k] = strings.ToValidUTF8(v, "\uFFFD")
+		}
+	}
+	s, err := status.New(r.code, strings.ToValidUTF8(r.message, "\uFFFD")).WithDetails(info)
+	if err != nil {
+		return to
+	}
+	details, err := proto.Marshal(s.Proto())
+	if err != nil {
+		return to
+	}
+	return append(to, h2.Field{
+		Name:  "grpc-status-details-bin",
+		Value: base64.RawStdEncoding.EncodeToString(details),
+	})
+}
+
+// trailersOnly returns the one header block of a response that is all status.
+func (r *refusal) trailersOnly(route, backend string) []h2.Field {
+	return r.trailers([]h2.Field{
+		{Name: ":status", Value: "200"},
+		{Name: "content-type", Value: "application/grpc"},
+	}, route, backend)
+}
+
+// encodeMessage percent-encodes a grpc-message (gRPC over HTTP/2, "Responses").
+func encodeMessage(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c >= ' ' && c <= '~' && c != '%' {
+			b.WriteByte(c)
+		} else {
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		}
+	}
+	return b.String()
+}
+
+// decodeMessage undoes encodeMessage. What is not encoded right stays as it is.
+func decodeMessage(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if v, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b.WriteByte(byte(v))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// notGRPC answers a request that is no gRPC call.
+func notGRPC(b *h2.Batch, s *h2.Stream, end bool) {
+	s.SendHeaders(b, []h2.Field{
+		{Name: ":status", Value: "415"},
+		{Name: "content-type", Value: "text/plain; charset=utf-8"},
+	}, false)
+	s.Send(b, []byte("loom relays gRPC: POST with content-type application/grpc\n"), true, nil)
+	if !end {
+		s.Reset(b, h2.CodeNo)
+	}
+}

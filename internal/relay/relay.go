@@ -1,0 +1,104 @@
+package relay
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync/atomic"
+
+	"loom/internal/backend"
+	"loom/internal/callevent"
+	"loom/internal/h2"
+	"loom/internal/route"
+)
+
+// Observer is told what happens to calls. It is called on the goroutines
+// that carry them: it must return at once, and never calls back.
+type Observer interface {
+	Observe(e callevent.Event)
+}
+
+// Options configures a Relay. All but Observer are required.
+type Options struct {
+	Routes   *route.Table
+	Backends map[string]*backend.Backend // by name; all that Routes speaks of
+	H2       *h2.Options                 // of downstream connections
+	// KeptRequest is how many bytes of a request are kept for a second try.
+	KeptRequest int
+	Observer    Observer // nil: nobody watches
+}
+
+// Relay carries the calls of any number of downstream connections. It is
+// safe for concurrent use.
+type Relay struct {
+	// Immutable.
+	opts      Options
+	backends  [][]*backend.Backend // by route, then as in its rule
+	lastCall  atomic.Uint64
+	openCalls atomic.Int64
+}
+
+// New returns a relay. It fails if a route speaks of a backend that is not there.
+func New(o Options) (*Relay, error) {
+	r := &Relay{opts: o}
+	for _, rt := range o.Routes.Routes() {
+		var list []*backend.Backend
+		for _, w := range rt.Rule.Backends {
+			k := o.Backends[w.Name]
+			if k == nil {
+				return nil, fmt.Errorf("route %q: no backend %q", rt.Rule.Name, w.Name)
+			}
+			list = append(list, k)
+		}
+		r.backends = append(r.backends, list)
+	}
+	return r, nil
+}
+
+// Conn returns the downstream side of a connection; its Serve relays the
+// calls that come in on it.
+func (r *Relay) Conn(nc net.Conn) *h2.Conn {
+	return h2.NewServer(nc, r.opts.H2, &downstream{relay: r, peer: peerName(nc)})
+}
+
+// OpenCalls returns how many calls are open.
+func (r *Relay) OpenCalls() int { return int(r.openCalls.Load()) }
+
+// Calls returns how many calls there ever were.
+func (r *Relay) Calls() uint64 { return r.lastCall.Load() }
+
+// pick returns the backend that the next call of the route goes to.
+func (r *Relay) pick(rt *route.Route) *backend.Backend {
+	list := r.backends[rt.Index]
+	if len(list) == 1 {
+		return list[0]
+	}
+	return list[rt.Pick(rand.Uint64())]
+}
+
+// downstream is a connection that calls come in on.
+type downstream struct {
+	relay *Relay
+	peer  string
+}
+
+// Accept makes the call of a stream that the peer opens.
+func (d *downstream) Accept(*h2.Batch, *h2.Conn) (*h2.Stream, h2.Receiver) {
+	c := &Call{relay: d.relay, peer: d.peer}
+	return &c.down, (*downLeg)(c)
+}
+
+// Changed has nothing to say: loom opens no streams on these connections.
+func (d *downstream) Changed(*h2.Batch, *h2.Conn) {}
+
+// peerName is the address of the caller as people see it. Unix sockets'
+// callers have none.
+func peerName(nc net.Conn) string {
+	if a := nc.RemoteAddr(); a != nil && a.String() != "" && a.String() != "@" {
+		return a.String()
+	}
+	if a := nc.LocalAddr(); a != nil {
+		return "unix:" + a.String()
+	}
+	return "unknown"
+}

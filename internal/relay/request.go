@@ -1,0 +1,134 @@
+package relay
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"loom/internal/h2"
+	"loom/internal/route"
+)
+
+// request is what the relay needs to know of a request's header fields.
+type request struct {
+	path        string
+	authority   string
+	contentType string
+	method      string
+	timeout     time.Duration // 0: no deadline
+}
+
+func readRequest(fields []h2.Field) request {
+	var r request
+	for i := range fields {
+		f := &fields[i]
+		switch f.Name {
+		case ":path":
+			r.path = f.Value
+		case ":authority":
+			r.authority = f.Value
+		case ":method":
+			r.method = f.Value
+		case "host":
+			if r.authority == "" {
+				r.authority = f.Value
+			}
+		case "content-type":
+			r.contentType = f.Value
+		case "grpc-timeout":
+			// A malformed one goes on as it is: the backend says so better.
+			if d, ok := parseTimeout(f.Value); ok {
+				r.timeout = max(d, 1)
+			}
+		}
+	}
+	return r
+}
+
+// isGRPC reports whether a request is a gRPC call (gRPC over HTTP/2,
+// "Requests"): POST, and application/grpc with any subtype or parameter.
+func (r *request) isGRPC() bool {
+	rest, ok := strings.CutPrefix(r.contentType, "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';') && r.method == "POST"
+}
+
+// kept is the request of a call while it may have to be sent (again).
+type kept struct {
+	fields   []h2.Field
+	body     []byte
+	end      bool       // END_STREAM has come
+	trailers []h2.Field // of the request, if it has any
+	unsent   int        // bytes at the end of body that no attempt has taken
+	reserved int        // bytes of body that count against the budget
+}
+
+// smallBody is how much of a request is kept without asking the budget.
+const smallBody = 1 << 10
+
+// keptPool is shared by all calls: most need one for well under a millisecond.
+var keptPool = sync.Pool{New: func() any { return &kept{} }}
+
+func newKept(fields []h2.Field) *kept {
+	k := keptPool.Get().(*kept)
+	k.fields = append(k.fields[:0], fields...)
+	return k
+}
+
+// free gives the memory back. A body that grew is left to the collector.
+func (k *kept) free(budget *h2.Budget) {
+	budget.Release(k.reserved)
+	clear(k.fields)
+	body := k.body[:0]
+	if cap(body) > smallBody {
+		body = nil
+	}
+	*k = kept{fields: k.fields[:0], body: body}
+	keptPool.Put(k)
+}
+
+// add keeps p as well. It reports false when that is more than a call may
+// keep, or than the process has room for.
+func (k *kept) add(p []byte, most int, budget *h2.Budget) bool {
+	n := len(k.body) + len(p)
+	if n > most {
+		return false
+	}
+	if n > smallBody {
+		if !budget.Reserve(n - k.reserved) {
+			return false
+		}
+		k.reserved = n
+	}
+	k.body = append(k.body, p...)
+	return true
+}
+
+// edit returns fields as e changes them, in memory of its own.
+func edit(fields []h2.Field, e *route.Edit) []h2.Field {
+	out := make([]h2.Field, 0, len(fields)+len(e.Set))
+	for _, f := range fields {
+		if !edited(f.Name, e) {
+			out = append(out, f)
+		}
+	}
+	for _, f := range e.Set {
+		out = append(out, h2.Field{Name: f.Name, Value: f.Value})
+	}
+	return out
+}
+
+func edited(name string, e *route.Edit) bool {
+	for _, n := range e.Remove {
+		if n == name {
+			return true
+		}
+	}
+	for i := range e.Set {
+		if e.Set[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func changes(e *route.Edit) bool { return len(e.Set)+len(e.Remove) > 0 }

@@ -1,0 +1,47 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"loom/internal/h2"
+)
+
+// Counters counts how often each limit was hit.
+type Counters struct {
+	H2                 h2.Counters
+	ConnectionsRefused atomic.Uint64 // beyond limits.connections of a listener
+}
+
+// LogTotals writes what the server has done, and each limit that was hit.
+func (s *Server) LogTotals() {
+	fields := []zap.Field{zap.Uint64("calls", s.relay.Calls())}
+	h := &s.counters.H2
+	for _, c := range []struct {
+		name string
+		n    *atomic.Uint64
+	}{
+		{"connections_refused", &s.counters.ConnectionsRefused},
+		{"preface_timeouts", &h.PrefaceTimeouts},
+		{"streams_refused", &h.StreamsRefused},
+		{"header_lists_too_large", &h.HeaderLists},
+		{"header_floods", &h.HeaderFloods},
+		{"continuation_floods", &h.Continuations},
+		{"early_reset_floods", &h.EarlyResets},
+		{"own_reset_floods", &h.OwnResets},
+		{"empty_frame_floods", &h.Noise},
+		{"control_reply_floods", &h.ControlReplies},
+		{"connection_credit_held", &h.ConnCreditHeld},
+		{"buffer_resets", &h.BudgetResets},
+		{"stream_stalls", &h.Stalls},
+		{"keepalives_lost", &h.KeepaliveLost},
+		{"protocol_errors", &h.ProtocolErrors},
+		{"stream_errors", &h.StreamErrors},
+	} {
+		if n := c.n.Load(); n > 0 {
+			fields = append(fields, zap.Uint64(c.name, n))
+		}
+	}
+	s.log.Info("stopped", fields...)
+}

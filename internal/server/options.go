@@ -1,0 +1,114 @@
+package server
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"time"
+
+	"loom/internal/backend"
+	"loom/internal/config"
+	"loom/internal/h2"
+	"loom/internal/route"
+)
+
+// h2Limits turns the configuration's limits into those of a connection.
+func h2Limits(l *config.Limits) h2.Limits {
+	out := h2.DefaultLimits()
+	out.Preface = time.Duration(l.PrefaceTimeout)
+	out.Streams = l.Streams
+	out.HeaderList = int(l.HeaderList)
+	out.HeaderFields = l.HeaderFields
+	out.Continuations = l.Continuations
+	out.Buffered = int(l.BufferedPerConnection)
+	out.Stall = time.Duration(l.StreamStall)
+	// A deadline may end every open call at once, and those that follow.
+	out.EarlyResets.Burst = 2 * l.Streams
+	// Credit that is out counts as used: it may be no more than a quarter.
+	out.ConnWindow = min(out.ConnWindow, max(out.Buffered/4, out.StreamWindow))
+	out.MaxWindow = min(out.MaxWindow, out.Buffered)
+	return out
+}
+
+func backendOptions(c *config.Backend, limits h2.Limits, budget *h2.Budget, counters *h2.Counters) backend.Options {
+	o := backend.Options{
+		Name:           c.Name,
+		Connections:    c.Limits.Connections,
+		Pending:        c.Limits.Pending,
+		ConnectTimeout: time.Duration(c.ConnectTimeout),
+		H2: &h2.Options{
+			Limits:            limits,
+			Budget:            budget,
+			Counters:          counters,
+			KeepaliveInterval: time.Duration(c.Keepalive.Interval),
+			KeepaliveTimeout:  time.Duration(c.Keepalive.Timeout),
+		},
+	}
+	o.H2.Limits.Preface = o.ConnectTimeout
+	for _, t := range c.Targets {
+		o.Targets = append(o.Targets, t.Target)
+	}
+	return o
+}
+
+func compileRoutes(routes []config.Route) (*route.Table, error) {
+	rules := make([]route.Rule, len(routes))
+	for i := range routes {
+		r := &routes[i]
+		rules[i] = route.Rule{
+			Name:     r.Name,
+			Deny:     uint32(r.Deny),
+			Request:  edit(&r.Metadata.Request),
+			Response: edit(&r.Metadata.Response),
+			Match: route.Match{
+				Service:   r.Match.Service,
+				Method:    r.Match.Method,
+				Authority: r.Match.Authority,
+				PathRegex: r.Match.PathRegex,
+			},
+		}
+		for _, m := range r.Match.Metadata {
+			rules[i].Match.Metadata = append(rules[i].Match.Metadata, route.MetadataMatch(m))
+		}
+		for _, w := range r.Split() {
+			rules[i].Backends = append(rules[i].Backends, route.Weighted(w))
+		}
+	}
+	return route.Compile(rules)
+}
+
+func edit(e *config.MetadataEdit) route.Edit {
+	out := route.Edit{Remove: e.Remove}
+	for _, f := range e.Set {
+		out.Set = append(out.Set, route.Field(f))
+	}
+	return out
+}
+
+// bufferedTotal is what the process may buffer: an eighth of the memory that
+// it may use, unless the configuration says otherwise.
+func bufferedTotal(l *config.Limits) int64 {
+	if l.BufferedTotal > 0 {
+		return int64(l.BufferedTotal)
+	}
+	return memory(os.ReadFile) / 8
+}
+
+// memory returns how much memory the process may use: the machine's, or its
+// control group's if that is less; 1 GiB where neither is told.
+func memory(read func(string) ([]byte, error)) int64 {
+	total := int64(1 << 30)
+	if text, err := read("/proc/meminfo"); err == nil {
+		if f := bytes.Fields(text); len(f) > 1 && string(f[0]) == "MemTotal:" {
+			if kib, err := strconv.ParseInt(string(f[1]), 10, 64); err == nil {
+				total = kib << 10
+			}
+		}
+	}
+	if text, err := read("/sys/fs/cgroup/memory.max"); err == nil {
+		if n, err := strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64); err == nil {
+			total = min(total, n)
+		}
+	}
+	return total
+}

@@ -1,0 +1,143 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"loom/internal/backend"
+	"loom/internal/config"
+	"loom/internal/h2"
+	"loom/internal/relay"
+)
+
+// Options is what a Server needs besides its configuration. Log is required.
+type Options struct {
+	Log *zap.Logger
+	// Observer is told what happens to calls; nil: nobody watches.
+	Observer relay.Observer
+}
+
+// Server is a running configuration.
+type Server struct {
+	// Immutable.
+	log       *zap.Logger
+	counters  *Counters
+	budget    *h2.Budget
+	relay     *relay.Relay
+	backends  map[string]*backend.Backend
+	listeners []*listener
+
+	conns sync.WaitGroup // connections that are served
+}
+
+// New builds what cfg describes and binds its listeners.
+func New(cfg *config.Config, o Options) (*Server, error) {
+	s := &Server{log: o.Log, counters: new(Counters), backends: make(map[string]*backend.Backend)}
+	limits := h2Limits(&cfg.Limits)
+	s.budget = h2.NewBudget(bufferedTotal(&cfg.Limits), &s.counters.H2)
+	if err := s.build(cfg, limits, o.Observer); err != nil {
+		s.closeBackends()
+		return nil, err
+	}
+	for i := range cfg.Listeners {
+		l, err := s.listen(&cfg.Listeners[i], cfg.Limits.Connections)
+		if err != nil {
+			s.closeListeners()
+			s.closeBackends()
+			return nil, err
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	return s, nil
+}
+
+func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Observer) error {
+	table, err := compileRoutes(cfg.Routes)
+	if err != nil {
+		return fmt.Errorf("compile routes: %w", err)
+	}
+	for i := range cfg.Backends {
+		o := backendOptions(&cfg.Backends[i], limits, s.budget, &s.counters.H2)
+		k, err := backend.New(o)
+		if err != nil {
+			return err
+		}
+		s.backends[o.Name] = k
+	}
+	s.relay, err = relay.New(relay.Options{
+		Routes:      table,
+		Backends:    s.backends,
+		H2:          &h2.Options{Limits: limits, Budget: s.budget, Counters: &s.counters.H2},
+		KeptRequest: int(cfg.Limits.KeptRequest),
+		Observer:    observer,
+	})
+	return err
+}
+
+// Serve accepts and relays until ctx ends, then drains: no new connections
+// are taken, open calls go on until cut ends. It returns when everything has
+// stopped.
+func (s *Server) Serve(ctx, cut context.Context) {
+	var accepting sync.WaitGroup
+	for _, l := range s.listeners {
+		s.log.Info("listening", zap.String("listener", l.name), zap.String("address", l.address()))
+		accepting.Go(func() { s.accept(l) })
+	}
+	<-ctx.Done()
+	s.closeListeners()
+	accepting.Wait()
+	s.drain(cut)
+	s.closeBackends()
+}
+
+// drain ends the downstream connections: in order as long as cut allows.
+func (s *Server) drain(cut context.Context) {
+	b := h2.NewBatch()
+	for _, l := range s.listeners {
+		l.drain(b)
+	}
+	b.Flush()
+	done := make(chan struct{})
+	go func() {
+		s.conns.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-cut.Done():
+		if n := s.relay.OpenCalls(); n > 0 {
+			s.log.Warn("drain cut off", zap.Int("open_calls", n))
+		}
+		for _, l := range s.listeners {
+			l.cut()
+		}
+		<-done
+	}
+}
+
+func (s *Server) closeListeners() {
+	for _, l := range s.listeners {
+		if err := l.close(); err != nil && !errors.Is(err, errListenerClosed) {
+			s.log.Warn("close listener", zap.String("listener", l.name), zap.Error(err))
+		}
+	}
+}
+
+func (s *Server) closeBackends() {
+	for _, k := range s.backends {
+		k.Close()
+	}
+}
+
+// Addresses returns where the listeners listen, in the order of the configuration.
+func (s *Server) Addresses() []string {
+	var all []string
+	for _, l := range s.listeners {
+		all = append(all, l.address())
+	}
+	return all
+}
