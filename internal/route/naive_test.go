@@ -89,7 +89,7 @@ func TestFindAgreesWithTheNaiveMatcher(t *testing.T) {
 	services, methods, _, _, hosts := words()
 	random := rand.New(rand.NewPCG(3, 4))
 	hits := 0
-	for range 300 {
+	for range 150 {
 		rules := randomRules(random)
 		table := mustCompile(t, rules...)
 		for range 40 {
