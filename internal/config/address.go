@@ -25,25 +25,23 @@ const maxSocketPath = 103
 // UnmarshalText reads HOST:PORT, :PORT for all interfaces, or unix:/path.
 func (a *Address) UnmarshalText(text []byte) error {
 	s := string(text)
-	if socket, ok := strings.CutPrefix(s, "unix:"); ok {
-		if rest, slashes := strings.CutPrefix(socket, "//"); slashes && strings.HasPrefix(rest, "/") {
-			socket = rest
-		}
-		if err := checkSocket(socket); err != nil {
+	if strings.HasPrefix(s, "unix:") {
+		socket, err := socketPath(s)
+		if err != nil {
 			return err
 		}
-		*a = Address{Network: "unix", Text: path.Clean(socket)}
+		*a = Address{Network: "unix", Text: socket}
 		return nil
 	}
 	switch {
 	case s == "":
 		return wrong("the address is empty")
 	case strings.HasPrefix(s, "/"):
-		return &mistake{"address " + quote(s) + " has no port", didYouMean("unix:" + s)}
+		return &mistake{quote(s) + " has no port", didYouMean("unix:" + s)}
 	case isDigits(s):
-		return &mistake{"address " + quote(s) + " has no host", "did you mean 127.0.0.1:" + s + "?"}
+		return &mistake{quote(s) + " has no host", "did you mean 127.0.0.1:" + s + "?"}
 	case strings.HasPrefix(s, "*:"):
-		return &mistake{"address " + quote(s) + ": * is not a host", "did you mean " + s[1:] + ", all interfaces?"}
+		return &mistake{quote(s) + ": * is not a host", "did you mean " + s[1:] + ", all interfaces?"}
 	}
 	host, port, err := splitHostPort(s)
 	if err != nil {
@@ -158,25 +156,25 @@ func plainHost(host string) string {
 func splitHostPort(s string) (host, port string, err error) {
 	colon := strings.LastIndexByte(s, ':')
 	if colon < 0 {
-		return "", "", &mistake{"address " + quote(s) + " has no port", "write HOST:PORT"}
+		return "", "", &mistake{quote(s) + " has no port", "write HOST:PORT"}
 	}
 	host, port = s[:colon], s[colon+1:]
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		inner, closed := strings.CutSuffix(inner, "]")
 		ip, err := netip.ParseAddr(inner)
 		if !closed || err != nil || !ip.Is6() {
-			return "", "", &mistake{"address " + quote(s) + " is not right", "brackets go around an IPv6 address, as in [::1]:9999"}
+			return "", "", &mistake{quote(s) + " is not an address", "brackets go around an IPv6 address, as in [::1]:9999"}
 		}
 		return inner, port, nil
 	}
 	if strings.Contains(host, ":") {
-		if ip, err := netip.ParseAddr(s); err == nil {
-			return "", "", &mistake{"address " + quote(s) + " has no port", "write [" + ip.String() + "]:PORT"}
-		}
 		if _, err := netip.ParseAddr(host); err == nil {
-			return "", "", &mistake{"address " + quote(s) + " needs brackets", didYouMean("[" + host + "]:" + port)}
+			return "", "", &mistake{quote(s) + " needs brackets", didYouMean("[" + host + "]:" + port)}
 		}
-		return "", "", &mistake{"address " + quote(s) + " has too many colons", "write HOST:PORT"}
+		if _, err := netip.ParseAddr(s); err == nil {
+			return "", "", &mistake{quote(s) + " has no port", "write [" + s + "]:PORT"}
+		}
+		return "", "", &mistake{quote(s) + " has too many colons", "write HOST:PORT"}
 	}
 	return host, port, nil
 }
@@ -233,9 +231,26 @@ func portNumber(port string) int {
 	return n
 }
 
+// socketPath returns the path of unix:/path or unix:///path.
+func socketPath(text string) (string, error) {
+	socket := strings.TrimPrefix(text, "unix:")
+	if rest, ok := strings.CutPrefix(socket, "//"); ok {
+		if !strings.HasPrefix(rest, "/") {
+			return "", &mistake{quote(text) + " has two slashes after the colon, where one or three belong", didYouMean("unix:/" + rest)}
+		}
+		socket = rest
+	}
+	if err := checkSocket(socket); err != nil {
+		return "", err
+	}
+	return path.Clean(socket), nil
+}
+
 // checkSocket takes the path of a Unix socket.
 func checkSocket(socket string) error {
 	switch {
+	case socket == "":
+		return wrong("the path of the Unix socket is empty")
 	case strings.HasPrefix(socket, "@"):
 		return wrong("abstract Unix sockets are not supported; give a path")
 	case !strings.HasPrefix(socket, "/"):

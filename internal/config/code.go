@@ -41,7 +41,7 @@ func (c *Code) UnmarshalText(text []byte) error {
 	}
 	msg := quote(s) + " is not a gRPC status code"
 	if n, err := strconv.Atoi(s); err == nil && n >= 1 && n <= len(names) {
-		return &mistake{msg + " by name", didYouMean(names[n-1])}
+		return &mistake{"a gRPC status code is written by its name, not as " + s, didYouMean(names[n-1])}
 	}
 	if s == strings.ToLower(s) || strings.ContainsAny(s, "_- ") {
 		return &mistake{msg, suggest(strings.ToUpper(s), names)}

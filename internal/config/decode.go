@@ -19,6 +19,7 @@ type mark struct {
 	key   *yaml.Node // nil for an element of a list
 	value *yaml.Node
 	text  string // of a text, as it is once expanded
+	bad   bool   // something in it is wrong, and reported
 }
 
 // decoder fills a Config from a tree of nodes. Every key and element that it
@@ -30,7 +31,16 @@ type decoder struct {
 	marks    map[string]mark
 	expander expander
 	budget   int                 // nodes that may still be read; aliases make more of them
-	active   map[*yaml.Node]bool // what the aliases being followed stand for, to notice a circle
+	active   map[*yaml.Node]bool // anchored nodes that are being read, to notice a circle
+}
+
+func newDecoder(p *problems, env func(string) (string, bool)) *decoder {
+	return &decoder{
+		problems: p,
+		marks:    map[string]mark{},
+		expander: expander{env: env},
+		active:   map[*yaml.Node]bool{},
+	}
 }
 
 // decode reads the whole tree into cfg.
@@ -65,6 +75,16 @@ func (d *decoder) spend(n int, at *yaml.Node) bool {
 // value reads one node into v and reports whether it was right. f is the key
 // that the node belongs to, or for an element the key of its list.
 func (d *decoder) value(path string, n *yaml.Node, v reflect.Value, f field) bool {
+	if d.read(path, n, v, f) {
+		return true
+	}
+	m := d.marks[path]
+	m.bad = true
+	d.marks[path] = m
+	return false
+}
+
+func (d *decoder) read(path string, n *yaml.Node, v reflect.Value, f field) bool {
 	if !d.spend(1, n) {
 		return false
 	}
@@ -84,13 +104,22 @@ func (d *decoder) value(path string, n *yaml.Node, v reflect.Value, f field) boo
 	if v.Kind() == reflect.Pointer {
 		target := reflect.New(v.Type().Elem())
 		setDefaults(target.Elem())
-		if !d.value(path, n, target.Elem(), f) {
-			return false
+		right := d.plain(path, n, target.Elem(), f)
+		// A block with a mistake is there all the same, and may have others.
+		if right || target.Elem().Kind() == reflect.Struct {
+			v.Set(target)
 		}
-		v.Set(target)
-		return true
+		return right
 	}
-	return d.plain(path, n, v, f) && d.judge(path, n, checkBounds(v, f))
+	before := reflect.ValueOf(v.Interface())
+	if !d.plain(path, n, v, f) {
+		return false
+	}
+	if !d.judge(path, n, checkBounds(v, f)) {
+		v.Set(before)
+		return false
+	}
+	return true
 }
 
 // plain reads a node that is no alias into a value that is no pointer.
@@ -112,12 +141,15 @@ func (d *decoder) plain(path string, n *yaml.Node, v reflect.Value, f field) boo
 }
 
 // follow returns what an alias stands for, or n itself, and what to call once
-// it has been read. It returns nil if the alias must not be followed.
+// it has been read. It returns nil for an alias to what is being read.
 func (d *decoder) follow(n *yaml.Node) (*yaml.Node, func()) {
-	if n.Kind != yaml.AliasNode {
+	target := n
+	switch {
+	case n.Kind == yaml.AliasNode:
+		target = n.Alias
+	case n.Anchor == "":
 		return n, func() {}
 	}
-	target := n.Alias
 	if d.active[target] {
 		d.problems.at(n, "", "alias *%s contains itself", n.Value)
 		return nil, nil
@@ -131,7 +163,7 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value, f field) bool
 	if n.Kind != yaml.SequenceNode {
 		hint := ""
 		if n.Kind == yaml.ScalarNode {
-			hint = "write [" + printable(shorten(n.Value)) + "]"
+			hint = "write [" + quote(n.Value) + "]"
 		}
 		d.problems.at(n, hint, "%s: want a list, found %s", d.label(path), describe(n))
 		return false
@@ -172,7 +204,7 @@ func (d *decoder) length(path string, n *yaml.Node, length int, f field) bool {
 // text reads a scalar whose type reads itself.
 func (d *decoder) text(path string, n *yaml.Node, into encoding.TextUnmarshaler) bool {
 	if n.Kind != yaml.ScalarNode {
-		d.problems.at(n, "", "%s: want text, found %s", d.label(path), describe(n))
+		d.problems.at(n, "", "%s: want a single value, found %s", d.label(path), describe(n))
 		return false
 	}
 	text, _, ok := d.expand(path, n)
@@ -230,12 +262,4 @@ func describe(n *yaml.Node) string {
 		return "the date " + n.Value
 	}
 	return "the text " + quote(n.Value)
-}
-
-// shorten keeps a hint short.
-func shorten(s string) string {
-	if len(s) > quoteWidth {
-		return "..."
-	}
-	return s
 }

@@ -17,7 +17,7 @@ const durationPattern = `0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+`
 func (d *Duration) UnmarshalText(text []byte) error {
 	s := string(text)
 	if isDigits(s) && s != "0" {
-		return &mistake{"duration " + quote(s) + " has no unit", "did you mean " + s + "s?"}
+		return &mistake{quote(s) + " has no unit", "did you mean " + s + "s?"}
 	}
 	parsed, err := time.ParseDuration(s)
 	switch {
@@ -26,7 +26,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	case err != nil:
 		return &mistake{quote(s) + " is not a duration", "write it like 300ms, 10s or 1m30s"}
 	case parsed < 0:
-		return wrong("duration %s is negative", s)
+		return wrong("%s is negative", s)
 	}
 	*d = Duration(parsed)
 	return nil

@@ -10,7 +10,7 @@ import (
 type FileMode uint32
 
 // fileModePattern is the form of a file mode for editors.
-const fileModePattern = `0?[0-7]{3}`
+const fileModePattern = `(0o?)?[0-7]{3}`
 
 // UnmarshalText reads three octal digits with or without a leading 0 or 0o.
 func (m *FileMode) UnmarshalText(text []byte) error {

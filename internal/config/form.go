@@ -120,13 +120,13 @@ func checkGlob(s string) error {
 	host, port, hasPort := cutPort(s)
 	switch {
 	case host == "":
-		return &mistake{"authority " + quote(s) + " has no host", "write *:" + port + " for any host"}
+		return &mistake{quote(s) + " has no host", "write *:" + port + " for any host"}
 	case strings.ContainsAny(host, "[]"):
-		return &mistake{"authority " + quote(s) + " is not right", "brackets go around an IPv6 address, as in [::1]:443"}
+		return &mistake{quote(s) + " is not an authority", "brackets go around an IPv6 address, as in [::1]:443"}
 	case len(host) > maxHost:
 		return wrong("the host has %d bytes; at most %d are allowed", len(host), maxHost)
 	case hasPort && (len(port) == 0 || len(port) > 5 || strings.Trim(port, "0123456789*") != ""):
-		return &mistake{"authority " + quote(s) + ": " + quote(port) + " is not a port", "leave out the colon to match any port"}
+		return &mistake{quote(s) + ": " + quote(port) + " is not a port", "leave out the colon to match any port"}
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func checkRegex(s string) error {
 		if strings.Contains(msg, "(?") {
 			hint = "RE2 has no look-around and no back-references"
 		}
-		return &mistake{"bad regular expression: " + msg, hint}
+		return &mistake{"not a regular expression: " + msg, hint}
 	}
 	return nil
 }
@@ -181,10 +181,10 @@ func checkMetadataName(s string) error {
 	}
 	for _, r := range s {
 		if 'A' <= r && r <= 'Z' {
-			return &mistake{"metadata name " + quote(s) + " is not in lower case", didYouMean(strings.ToLower(s))}
+			return &mistake{quote(s) + " is not in lower case", didYouMean(strings.ToLower(s))}
 		}
 		if (r > '~' || !isAlphanumeric(byte(r))) && r != '-' && r != '_' && r != '.' {
-			return wrong("metadata name %s: only letters, digits and - _ . are allowed", quote(s))
+			return wrong("%s: only letters, digits and - _ . are allowed", quote(s))
 		}
 	}
 	return nil
@@ -198,7 +198,7 @@ func checkMetadataEdit(s string) error {
 	}
 	protocol := []string{"te", "content-type", "content-length", "host", "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"}
 	if slices.Contains(protocol, s) || strings.HasPrefix(s, "grpc-") {
-		return wrong("metadata %s belongs to the protocol and cannot be changed", quote(s))
+		return wrong("%s belongs to the protocol and cannot be changed", quote(s))
 	}
 	return nil
 }

@@ -5,8 +5,6 @@ import (
 	"io"
 	"os"
 	"reflect"
-
-	"gopkg.in/yaml.v3"
 )
 
 // Load reads the file at path. env looks up environment variables, as
@@ -34,12 +32,7 @@ func Parse(name string, src []byte, env func(string) (string, bool)) (*Config, W
 	if doc.root == nil {
 		return nil, nil, Errors(mistakes.sorted())
 	}
-	d := &decoder{
-		problems: mistakes,
-		marks:    map[string]mark{},
-		expander: expander{env: env},
-		active:   map[*yaml.Node]bool{},
-	}
+	d := newDecoder(mistakes, env)
 	cfg := &Config{}
 	d.decode(doc.root, cfg)
 	d.refuseUnsupported()
@@ -47,7 +40,8 @@ func Parse(name string, src []byte, env func(string) (string, bool)) (*Config, W
 	v := &validator{cfg: cfg, source: &fileSource{marks: d.marks, errors: mistakes, warnings: warnings}}
 	v.validate()
 	if len(mistakes.list) > 0 {
-		return nil, Warnings(warnings.sorted()), Errors(mistakes.sorted())
+		// What looks doubtful may just follow from a mistake.
+		return nil, nil, Errors(mistakes.sorted())
 	}
 	return cfg, Warnings(warnings.sorted()), nil
 }

@@ -90,7 +90,10 @@ func (d *decoder) string(path string, n *yaml.Node, v reflect.Value, f field, te
 		return false
 	}
 	if f.enum != nil && !slices.Contains(f.enum, text) {
-		hint := d.problems.suggest(text, f.enum)
+		hint := ""
+		if word := closest(text, f.enum); word != "" {
+			hint = didYouMean(word)
+		}
 		d.problems.at(n, hint, "%s: %s is not one of %s", d.label(path), quote(text), strings.Join(f.enum, ", "))
 		return false
 	}
@@ -112,7 +115,11 @@ func (d *decoder) string(path string, n *yaml.Node, v reflect.Value, f field, te
 func (d *decoder) int(path string, n *yaml.Node, v reflect.Value, f field, text string) bool {
 	digits := strings.TrimPrefix(text, "-")
 	if !isDigits(digits) || len(digits) > 1 && digits[0] == '0' {
-		d.problems.at(n, "write it in decimal digits", "%s: %s is not a whole number", d.label(path), quote(text))
+		hint := ""
+		if strings.ContainsAny(text, "0123456789") {
+			hint = "write it in decimal digits"
+		}
+		d.problems.at(n, hint, "%s: %s is not a whole number", d.label(path), quote(text))
 		return false
 	}
 	number, err := strconv.ParseInt(text, 10, 64)

@@ -40,23 +40,23 @@ func (s *Size) UnmarshalText(text []byte) error {
 		return &mistake{quote(word) + " is not a size", "write it like 512B, 64KiB or 4MiB"}
 	}
 	if unit == "" && digits != "0" {
-		return &mistake{"size " + quote(word) + " has no unit", "did you mean " + word + "B?"}
+		return &mistake{quote(word) + " has no unit", "did you mean " + word + "B?"}
 	}
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {
-		return wrong("size %s is too large", quote(word))
+		return wrong("%s is too large", quote(word))
 	}
 	for _, u := range sizeUnits() {
 		if unit != u.name && !(unit == "" && u.name == "B") {
 			continue
 		}
 		if n > math.MaxInt64/int64(u.bytes) {
-			return wrong("size %s is too large", quote(word))
+			return wrong("%s is too large", quote(word))
 		}
 		*s = Size(n) * u.bytes
 		return nil
 	}
-	return &mistake{"size " + quote(word) + " has an unknown unit", "did you mean " + digits + likelyUnit(unit) + "?"}
+	return &mistake{quote(word) + " has an unknown unit", "did you mean " + digits + likelyUnit(unit) + "?"}
 }
 
 // likelyUnit returns the unit that people mean by k, KB, mb and the like.

@@ -12,6 +12,9 @@ import (
 type source interface {
 	// given reports whether the path was written, rather than a default.
 	given(path string) bool
+	// right reports whether the path was written, and nothing is wrong
+	// with it so far.
+	right(path string) bool
 	// where names the place of a path in a hint, such as line 3.
 	where(path string) string
 	// wrong records a mistake at a path, or at the nearest one above it that
@@ -32,6 +35,11 @@ type fileSource struct {
 func (s *fileSource) given(path string) bool {
 	_, ok := s.marks[path]
 	return ok
+}
+
+func (s *fileSource) right(path string) bool {
+	m, ok := s.marks[path]
+	return ok && !m.bad
 }
 
 func (s *fileSource) where(path string) string {
@@ -70,6 +78,8 @@ func parent(path string) string {
 type flagSource struct{ errors Errors }
 
 func (*flagSource) given(string) bool { return true }
+
+func (*flagSource) right(string) bool { return true }
 
 func (s *flagSource) where(path string) string { return s.flag(path) }
 

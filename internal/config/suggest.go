@@ -27,7 +27,7 @@ const maxCompared = 1000
 // is like it. Of several it takes the first.
 func closest(word string, known []string) string {
 	plain := bare(word)
-	best, least := "", len(plain)/3+2
+	best, least := "", len(plain)/3+1
 	for _, k := range known[:min(len(known), maxCompared)] {
 		other := bare(k)
 		if plain == other {
@@ -35,6 +35,10 @@ func closest(word string, known []string) string {
 		}
 		// A short word is close to everything; it must share a beginning.
 		if len(plain) == 0 || len(other) == 0 || len(plain) > 100 || (len(other) <= 3 && plain[0] != other[0]) {
+			continue
+		}
+		if len(plain) >= 3 && len(other) >= 3 && (strings.HasPrefix(plain, other) || strings.HasPrefix(other, plain)) && least > 1 {
+			best, least = k, 1
 			continue
 		}
 		if gap := len(plain) - len(other); gap >= least || -gap >= least {

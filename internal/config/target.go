@@ -1,9 +1,6 @@
 package config
 
-import (
-	"path"
-	"strings"
-)
+import "strings"
 
 // targetPattern is the form of a target for editors.
 const targetPattern = `unix:/.+|(dns:///|dns://[^/]+/|dns:|passthrough:///)?[^/]+:[0-9]+`
@@ -11,28 +8,26 @@ const targetPattern = `unix:/.+|(dns:///|dns://[^/]+/|dns:|passthrough:///)?[^/]
 // parseTarget reads a gRPC target of the kinds that loomd knows and returns
 // where it leads.
 func parseTarget(text string) (endpoint, error) {
-	if socket, ok := strings.CutPrefix(text, "unix:"); ok {
-		if rest, slashes := strings.CutPrefix(socket, "//"); slashes && strings.HasPrefix(rest, "/") {
-			socket = rest
-		}
-		if err := checkSocket(socket); err != nil {
+	if strings.HasPrefix(text, "unix:") {
+		socket, err := socketPath(text)
+		if err != nil {
 			return endpoint{}, err
 		}
-		return endpoint{network: "unix", host: path.Clean(socket)}, nil
+		return endpoint{network: "unix", host: socket}, nil
 	}
 	address, err := targetAddress(text)
 	if err != nil {
 		return endpoint{}, err
 	}
 	if isDigits(address) {
-		return endpoint{}, &mistake{"target " + quote(text) + " has no host", didYouMean("localhost:" + address)}
+		return endpoint{}, &mistake{quote(text) + " has no host", didYouMean("localhost:" + address)}
 	}
 	host, port, err := splitHostPort(address)
 	if err != nil {
 		return endpoint{}, err
 	}
 	if host == "" {
-		return endpoint{}, &mistake{"target " + quote(text) + " has no host", didYouMean("localhost:" + port)}
+		return endpoint{}, &mistake{quote(text) + " has no host", didYouMean("localhost:" + port)}
 	}
 	if err := checkHost(host); err != nil {
 		return endpoint{}, err
@@ -56,7 +51,7 @@ func targetAddress(text string) (string, error) {
 			}
 		}
 		if strings.HasPrefix(text, "/") {
-			return "", &mistake{"target " + quote(text) + " has no port", didYouMean("unix:" + text)}
+			return "", &mistake{quote(text) + " has no port", didYouMean("unix:" + text)}
 		}
 		return text, nil
 	}
@@ -64,10 +59,10 @@ func targetAddress(text string) (string, error) {
 	switch scheme {
 	case "dns", "passthrough":
 		if !hasPath {
-			return "", &mistake{"target " + quote(text) + " needs three slashes", didYouMean(scheme + ":///" + rest)}
+			return "", &mistake{quote(text) + " needs three slashes", didYouMean(scheme + ":///" + rest)}
 		}
 		if authority != "" && scheme == "passthrough" {
-			return "", &mistake{"target " + quote(text) + " names an authority, which passthrough has none of", didYouMean("passthrough:///" + address)}
+			return "", &mistake{quote(text) + " names an authority, which passthrough has none of", didYouMean("passthrough:///" + address)}
 		}
 		return address, checkNameServer(authority)
 	case "http", "https", "grpc", "grpcs", "h2c", "tcp":
@@ -77,7 +72,7 @@ func targetAddress(text string) (string, error) {
 }
 
 func unknownScheme(scheme, text string) error {
-	return &mistake{"target " + quote(text) + " has the unknown scheme " + quote(scheme), "known: dns, passthrough, unix, or a plain HOST:PORT"}
+	return &mistake{quote(text) + " has the unknown scheme " + quote(scheme), "known: dns, passthrough, unix, or a plain HOST:PORT"}
 }
 
 // checkNameServer takes the authority of a dns target, which may be empty.

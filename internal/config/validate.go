@@ -25,13 +25,13 @@ func (v *validator) wrong(path, format string, args ...any) {
 	v.source.wrong(path, "", fmt.Sprintf(format, args...))
 }
 
-// unique reports a name that an earlier element has as well.
-func (v *validator) unique(kind, path, name string, seen map[string]string) {
+// unique reports a name that an earlier element has as well, with msg.
+func (v *validator) unique(path, name string, seen map[string]string, msg string) {
 	if name == "" {
 		return
 	}
 	if first, ok := seen[name]; ok {
-		v.source.wrong(path, "first given on "+v.source.where(first), fmt.Sprintf("there is another %s named %s", kind, name))
+		v.source.wrong(path, "first given on "+v.source.where(first), msg)
 		return
 	}
 	seen[name] = path

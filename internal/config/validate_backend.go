@@ -13,7 +13,7 @@ func (v *validator) backends() {
 		path := fmt.Sprintf("backends[%d]", i)
 		targets := map[string]string{}
 		for j, t := range b.Targets {
-			v.unique("target of this backend", fmt.Sprintf("%s.targets[%d]", path, j), t.Target, targets)
+			v.unique(fmt.Sprintf("%s.targets[%d]", path, j), t.Target, targets, "the backend has the target "+t.Target+" already")
 		}
 		if h := b.Health; h != nil && h.Timeout > h.Interval {
 			v.wrong(path+".health.timeout", "timeout is %s, more than interval, %s: checks would overlap", h.Timeout, h.Interval)

@@ -7,7 +7,7 @@ func (v *validator) listeners() {
 	for i := range v.cfg.Listeners {
 		l := &v.cfg.Listeners[i]
 		path := fmt.Sprintf("listeners[%d]", i)
-		v.unique("listener", path+".name", l.Name, names)
+		v.unique(path+".name", l.Name, names, "there is another listener named "+l.Name)
 		if l.Address.Network == "tcp" && v.source.given(path+".mode") {
 			v.wrong(path+".mode", "mode is for Unix sockets, and this listener has the TCP address %s", l.Address)
 		}
@@ -17,7 +17,7 @@ func (v *validator) listeners() {
 	}
 }
 
-// bound is an address that loomd listens on.
+// boundAddress is an address that loomd listens on.
 type boundAddress struct {
 	what, path string
 	endpoint   endpoint

@@ -22,7 +22,7 @@ func (v *validator) routes() {
 	for i := range v.cfg.Routes {
 		r := &v.cfg.Routes[i]
 		path := fmt.Sprintf("routes[%d]", i)
-		v.unique("route", path+".name", r.Name, names)
+		v.unique(path+".name", r.Name, names, "there is another route named "+r.Name)
 		v.destination(path, r)
 		refer(path+".backend", r.Backend)
 		for j, w := range r.Backends {
@@ -79,9 +79,10 @@ func (v *validator) weights(path string, backends []WeightedBackend) {
 	names := map[string]string{}
 	for i, w := range backends {
 		sum += w.Weight
-		v.unique("share of this route", fmt.Sprintf("%s[%d].name", path, i), w.Name, names)
+		at := fmt.Sprintf("%s[%d].name", path, i)
+		v.unique(at, w.Name, names, "backend "+w.Name+" has a share of this route already")
 	}
-	if len(backends) > 0 && sum == 0 {
+	if len(backends) > 0 && sum == 0 && v.source.right(path) {
 		v.wrong(path, "the weights come to zero, so no backend gets a call")
 	}
 }
@@ -101,7 +102,7 @@ func (v *validator) match(path string, m *Match) {
 			v.source.wrong(at, "present: true takes any value", "the condition needs value, regex or present")
 		case len(given) > 1:
 			v.wrong(at+"."+given[1], "a condition has only one of %s", strings.Join(given, " and "))
-		case given[0] == "present" && !c.Present:
+		case !c.Present && v.source.right(at+".present"):
 			v.wrong(at+".present", "present can only be true")
 		case c.Value != nil && isBinary(c.Name):
 			if err := checkBinary(*c.Value); err != nil {
