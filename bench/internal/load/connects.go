@@ -2,7 +2,6 @@ package load
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"loom/bench/internal/row"
@@ -20,14 +19,12 @@ func Connects(ctx context.Context, addr string, r row.Row, n int) error {
 	return nil
 }
 
-func connectOnce(ctx context.Context, addr string, r row.Row) (err error) {
+func connectOnce(ctx context.Context, addr string, r row.Row) error {
 	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
-	conns, err := dial(ctx, addr, r.Conns)
+	s, err := Open(ctx, addr, r) // which makes the call
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, hangUp(conns)) }()
-	_, err = warmCallers(ctx, conns, r)
-	return err
+	return s.Close()
 }

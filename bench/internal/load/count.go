@@ -1,6 +1,6 @@
 // Package load puts load on a proxy: as much as it takes (h2load for unary
-// calls, PingPong for streams), at a fixed rate with intended start times
-// (OpenLoop), or nothing but open connections and streams (Idle).
+// calls, Session.PingPong for streams), at a fixed rate with intended start
+// times (Session.AtRate), or nothing but open connections and streams (Idle).
 //
 // Each load is bounded in time and count, and fails when a reply is missing,
 // an error, or of the wrong length.

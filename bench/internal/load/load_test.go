@@ -93,19 +93,26 @@ func TestLoadsThroughOwnProxies(t *testing.T) {
 	for name, addr := range addresses(t) {
 		for _, kind := range []row.Kind{row.Unary, row.Bidi} {
 			r := row.Row{Name: "test", Kind: kind, Conns: 2, Streams: 3, Body: 1000}
-			count, err := load.PingPong(t.Context(), addr, r, d)
+			s, err := load.Open(t.Context(), addr, r)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			count, err := s.PingPong(t.Context(), d)
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			if count.Requests == 0 || count.Elapsed < d {
 				t.Errorf("%s: got %+v", name, count)
 			}
-			latencies, err := load.OpenLoop(t.Context(), addr, r, 200, d)
+			latencies, err := s.AtRate(t.Context(), 200, d)
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 			if len(latencies) != 20 {
 				t.Errorf("%s: %d requests in 100 ms at 200 a second", name, len(latencies))
+			}
+			if err := s.Close(); err != nil {
+				t.Errorf("%s: %v", name, err)
 			}
 		}
 	}
@@ -130,7 +137,7 @@ func TestIdleHoldsStreamsOpen(t *testing.T) {
 func TestLoadFailsOnErrorReplies(t *testing.T) {
 	addr := serve(t, grpc.NewServer())
 	r := row.Row{Name: "test", Kind: row.Unary, Conns: 1, Streams: 1, Body: 10}
-	_, err := load.PingPong(t.Context(), addr, r, 100*time.Millisecond)
+	_, err := load.Open(t.Context(), addr, r)
 	if err == nil || !strings.Contains(err.Error(), "Unimplemented") {
 		t.Errorf("got %v, want the status of the reply", err)
 	}

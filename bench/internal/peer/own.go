@@ -26,7 +26,7 @@ func grpcVersion(place) (string, error) {
 	}
 	for _, m := range info.Deps {
 		if m.Path == "google.golang.org/grpc" {
-			return m.Version, nil
+			return "grpc-go " + m.Version, nil
 		}
 	}
 	return "", errors.New("the executable was built without grpc-go")

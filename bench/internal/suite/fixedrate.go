@@ -2,6 +2,7 @@ package suite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -26,21 +27,26 @@ func (s *suite) fixedRate(ctx context.Context, l *Load) error {
 		s.say("row %s: %.0f requests a second, run %d of %d", l.Row.Name, l.FixedRate, run+1, s.opts.LatencyRuns)
 		for _, i := range turn(len(peers), run) {
 			if err := s.fixedRateOnce(ctx, peers[i], l, &l.Cells[i]); err != nil {
-				return err
+				return fmt.Errorf("row %s, %s: %w", l.Row.Name, peers[i].Name, err)
 			}
 		}
 	}
 	return nil
 }
 
-func (s *suite) fixedRateOnce(ctx context.Context, p *peer.Peer, l *Load, c *Cell) error {
+func (s *suite) fixedRateOnce(ctx context.Context, p *peer.Peer, l *Load, c *Cell) (err error) {
+	session, err := load.Open(ctx, p.Addr, l.Row)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
 	before, err := p.CPU()
 	if err != nil {
 		return err
 	}
-	latencies, err := load.OpenLoop(ctx, p.Addr, l.Row, l.FixedRate, s.opts.Duration)
+	latencies, err := session.AtRate(ctx, l.FixedRate, s.opts.Duration)
 	if err != nil {
-		return fmt.Errorf("%s: %w", p.Name, err)
+		return err
 	}
 	after, err := p.CPU()
 	if err != nil {

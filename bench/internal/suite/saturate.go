@@ -2,6 +2,8 @@ package suite
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -20,22 +22,27 @@ func (s *suite) saturate(ctx context.Context, r row.Row) (Load, error) {
 		s.say("row %s: run %d of %d", r.Name, run+1, s.opts.Runs)
 		for _, i := range turn(len(peers), run) {
 			if err := s.saturateOnce(ctx, peers[i], r, &l.Cells[i]); err != nil {
-				return Load{}, err
+				return Load{}, fmt.Errorf("row %s, %s: %w", r.Name, peers[i].Name, err)
 			}
 		}
 	}
 	return l, nil
 }
 
-func (s *suite) saturateOnce(ctx context.Context, p *peer.Peer, r row.Row, c *Cell) error {
-	if _, err := s.drive(ctx, p, r, s.opts.WarmUp); err != nil {
+func (s *suite) saturateOnce(ctx context.Context, p *peer.Peer, r row.Row, c *Cell) (err error) {
+	drive, done, err := s.driver(ctx, p, r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	if _, err := drive(ctx, s.opts.WarmUp); err != nil {
 		return err
 	}
 	before, err := p.CPU()
 	if err != nil {
 		return err
 	}
-	count, err := s.drive(ctx, p, r, s.opts.Duration)
+	count, err := drive(ctx, s.opts.Duration)
 	if err != nil {
 		return err
 	}
@@ -65,19 +72,32 @@ func (s *suite) countAllocs(ctx context.Context, l *Load) error {
 		if !p.Reports() || p.Name == peer.TCP {
 			continue // the byte-copying proxy allocates for connections only
 		}
-		before, err := p.Settle(ctx)
+		allocs, err := s.allocsOf(ctx, p, l.Row)
 		if err != nil {
-			return err
+			return fmt.Errorf("row %s, %s: %w", l.Row.Name, p.Name, err)
 		}
-		count, err := s.drive(ctx, p, l.Row, s.opts.Duration/4)
-		if err != nil {
-			return err
-		}
-		after, err := p.Settle(ctx)
-		if err != nil {
-			return err
-		}
-		l.Cells[i].Allocs = float64(after.Mallocs-before.Mallocs) / float64(count.Requests)
+		l.Cells[i].Allocs = allocs
 	}
 	return nil
+}
+
+func (s *suite) allocsOf(ctx context.Context, p *peer.Peer, r row.Row) (allocs float64, err error) {
+	drive, done, err := s.driver(ctx, p, r)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	before, err := p.Settle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	count, err := drive(ctx, s.opts.Duration/4)
+	if err != nil {
+		return 0, err
+	}
+	after, err := p.Settle(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return float64(after.Mallocs-before.Mallocs) / float64(count.Requests), nil
 }

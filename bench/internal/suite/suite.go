@@ -107,22 +107,26 @@ func (s *suite) load(ctx context.Context, r row.Row) (Load, error) {
 	return l, nil
 }
 
-// drive puts as much load on a peer as it takes.
-func (s *suite) drive(ctx context.Context, p *peer.Peer, r row.Row, d time.Duration) (load.Count, error) {
-	var c load.Count
-	var err error
+// driver puts as much load on a peer as it takes, for a time.
+type driver func(context.Context, time.Duration) (load.Count, error)
+
+// driver returns what drives a row on a peer, and what to do when done with it.
+func (s *suite) driver(ctx context.Context, p *peer.Peer, r row.Row) (driver, func() error, error) {
 	if r.Kind == row.Bidi {
-		c, err = load.PingPong(ctx, p.Addr, r, d)
-	} else {
-		var file string
-		if file, err = s.payload(r.Body); err == nil {
-			c, err = load.H2Load(ctx, p.Addr, r, file, d)
+		session, err := load.Open(ctx, p.Addr, r)
+		if err != nil {
+			return nil, nil, err
 		}
+		return session.PingPong, session.Close, nil
 	}
+	file, err := s.payload(r.Body)
 	if err != nil {
-		return load.Count{}, fmt.Errorf("row %s, %s: %w", r.Name, p.Name, err)
+		return nil, nil, err
 	}
-	return c, nil
+	drive := func(ctx context.Context, d time.Duration) (load.Count, error) {
+		return load.H2Load(ctx, p.Addr, r, file, d)
+	}
+	return drive, func() error { return nil }, nil
 }
 
 // payload returns a file with one framed message, made when it is first asked for.
