@@ -52,6 +52,9 @@ func (w *transcript) String() string {
 func (p *Program) Start(t *testing.T, args ...string) *Process {
 	t.Helper()
 	process := &Process{command: exec.Command(p.path, args...), exited: make(chan struct{})}
+	// The race detector sleeps for a second when a program ends, which a test
+	// of how quickly loomd stops must not see.
+	process.command.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	process.command.Stdout = &process.stdout
 	process.command.Stderr = &process.stderr
 	// Pdeathsig would be simpler than the cleanup below, but it acts when the

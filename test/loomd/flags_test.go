@@ -55,8 +55,8 @@ func TestCheckBad(t *testing.T) {
 	if code := loomd.WaitExit(t, soon); code != exitBadConfig {
 		t.Errorf("exit code %d, want %d", code, exitBadConfig)
 	}
-	for _, want := range []string{name + ":5:", `"tragets"`, `"targets"`, name + ":8:", `"usres"`} {
-		if !strings.Contains(strings.ReplaceAll(loomd.Stderr(), "`", `"`), want) {
+	for _, want := range []string{name + ":5:11: ", `"tragets"`, "targets?", name + ":8:27: ", `"usres"`, "users?"} {
+		if !strings.Contains(loomd.Stderr(), want) {
 			t.Errorf("the errors do not say %s:\n%s", want, loomd.Stderr())
 		}
 	}
