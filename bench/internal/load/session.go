@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -37,8 +38,8 @@ func Open(ctx context.Context, addr string, r row.Row) (*Session, error) {
 	}
 	s := &Session{row: r, conns: conns}
 	if err := s.openCallers(ctx); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("first requests on %d x %d streams: %w", r.Conns, r.Streams, err)
+		err = fmt.Errorf("first requests on %d x %d streams: %w", r.Conns, r.Streams, err)
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

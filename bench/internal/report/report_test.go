@@ -31,7 +31,7 @@ func TestTable(t *testing.T) {
 }
 
 func TestNumber(t *testing.T) {
-	for v, want := range map[float64]string{0: "0.00", 1.234: "1.23", -12.34: "-12.3", 1234.5: "1234"} {
+	for v, want := range map[float64]string{0: "0.00", 0.5012: "0.501", 1.234: "1.23", -12.34: "-12.3", 1234.5: "1234"} {
 		if got := number(v); got != want {
 			t.Errorf("number(%v) = %q, want %q", v, got, want)
 		}
@@ -109,7 +109,7 @@ func TestDocument(t *testing.T) {
 		"2030-01-02 03:04 UTC", "- Machine: a machine",
 		"| small | loomd   |         80 |           5.00 |", // requests and median CPU
 		"(1.00)",     // latency of the direct connection itself
-		"| 0.50 |",   // added by loomd at p50, in ms
+		"| 0.500 |",  // added by loomd at p50, in ms
 		"| **no** |", // a promise not kept
 	} {
 		if !strings.Contains(strings.Join(strings.Fields(b.String()), " "), strings.Join(strings.Fields(want), " ")) {
