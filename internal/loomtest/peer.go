@@ -63,7 +63,8 @@ const (
 	AutoPingAck           // PING is answered
 	AutoConnWindow        // the connection's window is given back as DATA comes
 	AutoStreamWindow      // the stream's window is given back as DATA comes
-	autoAll          = 1<<iota - 1
+
+	AutoAll = AutoSettingsAck | AutoPingAck | AutoConnWindow | AutoStreamWindow
 )
 
 // options are what an Option changes.
@@ -117,7 +118,7 @@ type GoAway struct {
 func start(t testing.TB, side string, accepts bool, conn net.Conn, opts []Option, hello func(*Peer)) *Peer {
 	p := &Peer{
 		t: t, side: side, accepts: accepts, conn: conn,
-		opts:    options{auto: autoAll, timeout: defaultTimeout},
+		opts:    options{auto: AutoAll, timeout: defaultTimeout},
 		ledger:  newLedger(),
 		streams: make(map[uint32]*inbox),
 		control: control{grants: make(map[uint32]uint32)},

@@ -1,0 +1,192 @@
+package relay_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"loom/internal/backend"
+	"loom/internal/h2"
+	"loom/internal/loomtest"
+	"loom/internal/relay"
+	"loom/internal/route"
+)
+
+func TestMain(m *testing.M) { os.Exit(loomtest.CheckLeaksMain(m)) }
+
+// rig is a relay with one backend, between scripted peers.
+type rig struct {
+	t        *testing.T
+	opts     rigOptions
+	relay    *relay.Relay
+	backend  *backend.Backend
+	counters *h2.Counters
+	budget   *h2.Budget
+	observer *observer
+	dialer   *loomtest.Listener // where the backend's connections arrive, in memory
+	ups      *loomtest.UpstreamListener
+	serving  sync.WaitGroup
+}
+
+// rigOptions is what a test may change.
+type rigOptions struct {
+	limits      h2.Limits
+	budget      int64
+	keptRequest int
+	connections int
+	pending     int
+	keepalive   time.Duration
+	rules       []route.Rule
+	upstream    []loomtest.Option
+	tcp         bool
+}
+
+func defaultRigOptions() rigOptions {
+	return rigOptions{
+		limits: h2.DefaultLimits(), budget: 64 << 20, keptRequest: 64 << 10,
+		connections: 4, pending: 256,
+		rules: []route.Rule{{Name: "all", Backends: []route.Weighted{{Name: "b", Weight: 1}}}},
+	}
+}
+
+// newRig starts the relay. Its cleanup, which comes after that of the peers,
+// stops it and checks that nothing is left.
+func newRig(t *testing.T, change ...func(*rigOptions)) *rig {
+	t.Helper()
+	o := defaultRigOptions()
+	for _, f := range change {
+		f(&o)
+	}
+	r := &rig{t: t, opts: o, counters: new(h2.Counters), observer: newObserver(t)}
+	r.budget = h2.NewBudget(o.budget, r.counters)
+	h2o := func() *h2.Options {
+		return &h2.Options{Limits: o.limits, Budget: r.budget, Counters: r.counters}
+	}
+	upstream := h2o()
+	upstream.KeepaliveInterval, upstream.KeepaliveTimeout = o.keepalive, o.keepalive
+	t.Cleanup(r.stop)
+	dial := r.listenUpstream()
+	var err error
+	r.backend, err = backend.New(backend.Options{
+		Name: "b", Targets: []string{"passthrough:///upstream"}, H2: upstream,
+		Connections: o.connections, Pending: o.pending, ConnectTimeout: 20 * time.Second,
+		Dial: dial,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := route.Compile(o.rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.relay, err = relay.New(relay.Options{
+		Routes: table, Backends: map[string]*backend.Backend{"b": r.backend},
+		H2: h2o(), KeptRequest: o.keptRequest, Observer: r.observer,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *rig) listenUpstream() func(context.Context, string, string) (net.Conn, error) {
+	if !r.opts.tcp {
+		r.dialer = loomtest.Listen()
+		r.ups = loomtest.ServeUpstream(r.t, r.dialer, r.opts.upstream...)
+		return func(ctx context.Context, _, _ string) (net.Conn, error) { return r.dialer.DialAddr(ctx, "") }
+	}
+	ln := listenTCP(r.t)
+	r.ups = loomtest.ServeUpstream(r.t, ln, r.opts.upstream...)
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", ln.Addr().String())
+	}
+}
+
+// connect returns the caller's end of a connection that the relay serves.
+func (r *rig) connect() net.Conn {
+	r.t.Helper()
+	if !r.opts.tcp {
+		mine, theirs := loomtest.Pipe(loomtest.DefaultCapacity, loomtest.DefaultCapacity)
+		r.serve(theirs)
+		return mine
+	}
+	ln := listenTCP(r.t)
+	mine, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	theirs, err := ln.Accept()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_ = ln.Close()
+	r.serve(theirs)
+	return mine
+}
+
+func (r *rig) serve(conn net.Conn) *h2.Conn {
+	c := r.relay.Conn(conn)
+	r.serving.Go(func() { _ = c.Serve() })
+	return c
+}
+
+func listenTCP(t *testing.T) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+// caller starts a scripted caller on a connection of its own.
+func (r *rig) caller(opts ...loomtest.Option) *loomtest.Downstream {
+	r.t.Helper()
+	return loomtest.NewDownstream(r.t, r.connect(), opts...)
+}
+
+// stop ends the relay and checks that it let go of everything. The scripted
+// peers have closed their connections by then.
+func (r *rig) stop() {
+	r.serving.Wait()
+	if r.backend != nil {
+		r.backend.Close()
+	}
+	if n := r.relay.OpenCalls(); n != 0 {
+		r.t.Errorf("%d calls are open after all connections have ended", n)
+	}
+	if n := r.budget.Used(); n != 0 {
+		r.t.Errorf("%d bytes of the buffer budget are in use after all connections have ended", n)
+	}
+	r.observer.check()
+}
+
+// settle waits until the calls have ended, as far as the relay is concerned.
+func (r *rig) settle() {
+	r.t.Helper()
+	for end := time.Now().Add(10 * time.Second); r.relay.OpenCalls() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			r.t.Fatalf("%d calls still open", r.relay.OpenCalls())
+		}
+	}
+}
+
+// everywhere runs a scenario in memory, under fake time, and over TCP, where
+// the relay writes to the socket itself.
+func everywhere(t *testing.T, scenario func(t *testing.T, r *rig), change ...func(*rigOptions)) {
+	t.Helper()
+	t.Run("memory", func(t *testing.T) { inMemory(t, scenario, change...) })
+	t.Run("tcp", func(t *testing.T) {
+		scenario(t, newRig(t, append(change, func(o *rigOptions) { o.tcp = true })...))
+	})
+}
+
+// inMemory runs a scenario under fake time.
+func inMemory(t *testing.T, scenario func(t *testing.T, r *rig), change ...func(*rigOptions)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { scenario(t, newRig(t, change...)) })
+}
