@@ -42,6 +42,7 @@ var (
 	errKeepalive      = errors.New("the peer did not answer a keepalive ping")
 	errNotHTTP2       = errors.New("the peer does not speak HTTP/2")
 	errDrained        = errors.New("drained")
+	errPeerClosed     = errors.New("the peer closed the connection")
 )
 
 // Conn is one HTTP/2 connection. See the package's comment for who may call what.

@@ -31,19 +31,18 @@ func (c *Conn) onSettings(b *Batch, h frameHeader, p []byte) error {
 	if c.peer.headerTable != before.headerTable {
 		c.enc.setTable(c.peer.headerTable)
 	}
-	if err := c.moveWindows(b, c.peer.initialWindow-before.initialWindow); err != nil {
-		return err
+	if !c.dead {
+		// Before any DATA that the new windows allow (RFC 9113, section 6.5.3).
+		x := c.outBuffer()
+		x.b = appendFrameHeader(x.b, 0, frameSettings, flagAck, 0)
+		c.wrote(x)
+		c.replied(b)
 	}
-	x := c.outBuffer()
-	x.b = appendFrameHeader(x.b, 0, frameSettings, flagAck, 0)
-	c.wrote(x)
-	c.replied(b)
-	c.touch(b)
 	if c.wanted {
 		c.wanted = false
 		b.changed = append(b.changed, c)
 	}
-	return nil
+	return c.moveWindows(b, c.peer.initialWindow-before.initialWindow)
 }
 
 func (c *Conn) onSettingsAck(b *Batch, p []byte) error {

@@ -119,6 +119,9 @@ type endedStream struct {
 }
 
 func (e endedStream) tell(b *Batch, err error) {
+	if err == nil {
+		err = errPeerClosed
+	}
 	end := End{Cause: CauseLost, Code: CodeCancel, Err: err}
 	if e.refused {
 		end.Cause = CauseRefused

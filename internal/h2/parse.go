@@ -69,6 +69,9 @@ func looksLikeHTTP1(p []byte) bool {
 // onFrame handles one frame. A fault of a single stream is dealt with here.
 func (c *Conn) onFrame(b *Batch, h frameHeader, p []byte) error {
 	err := c.dispatch(b, h, p)
+	if err == nil {
+		return nil // before errors.As, which costs an allocation
+	}
 	var se *streamError
 	if errors.As(err, &se) {
 		return c.onStreamError(b, se)

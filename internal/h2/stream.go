@@ -37,9 +37,9 @@ const (
 // End says how a stream ended early.
 type End struct {
 	Cause Cause
-	Code  ErrCode
-	Err   error // for CauseLost and CauseRefused: why the connection ended
-	Fault string
+	Code  ErrCode // of the RST_STREAM, if the peer sent one
+	Err   error   // why the connection ended; nil if only the stream did
+	Fault string  // for CauseFault: what the peer did
 }
 
 // tail is what follows the queued bytes of a stream.

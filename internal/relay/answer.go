@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"loom/internal/callevent"
 	"loom/internal/h2"
 )
 
@@ -111,14 +112,16 @@ func decodeMessage(s string) string {
 	return b.String()
 }
 
-// notGRPC answers a request that is no gRPC call.
-func notGRPC(b *h2.Batch, s *h2.Stream, end bool) {
-	s.SendHeaders(b, []h2.Field{
+// answerNotGRPC answers a request that is no gRPC call, once it is complete:
+// whoever speaks plain HTTP sends all of it before looking at the answer.
+func (c *Call) answerNotGRPC(b *h2.Batch) {
+	head := c.request.method == "HEAD"
+	c.down.SendHeaders(b, []h2.Field{
 		{Name: ":status", Value: "415"},
 		{Name: "content-type", Value: "text/plain; charset=utf-8"},
-	}, false)
-	s.Send(b, []byte("loom relays gRPC: POST with content-type application/grpc\n"), true, nil)
-	if !end {
-		s.Reset(b, h2.CodeNo)
+	}, head)
+	if !head {
+		c.down.Send(b, []byte("loom relays gRPC: POST with content-type application/grpc\n"), true, nil)
 	}
+	c.report(b, callevent.ByLoom, ReasonNotGRPC)
 }

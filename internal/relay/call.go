@@ -69,10 +69,11 @@ func (d *downLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 	case kind == h2.BlockOversize:
 		c.refuse(b, &refusal{codes.ResourceExhausted, ReasonHeaderList, "the request's metadata is too large"})
 	case !c.request.isGRPC():
-		c.mu.Lock()
-		c.report(b, callevent.ByLoom, ReasonNotGRPC)
-		c.mu.Unlock()
-		notGRPC(b, &c.down, end)
+		if end {
+			c.mu.Lock()
+			c.answerNotGRPC(b)
+			c.mu.Unlock()
+		}
 	default:
 		c.begin(b, fields, end)
 	}
@@ -161,6 +162,9 @@ func (d *downLeg) Data(b *h2.Batch, _ *h2.Stream, p []byte, end bool) {
 	c.upEnd = c.upEnd || end
 	if c.up == nil && c.kept == nil {
 		c.down.Discard(b, len(p))
+		if end && !c.reported {
+			c.answerNotGRPC(b)
+		}
 		return
 	}
 	c.pass(b, callevent.Up, p)
@@ -201,6 +205,10 @@ func (c *Call) requestTrailers(b *h2.Batch, fields []h2.Field) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.upEnd = true
+	if c.backend == nil && !c.reported {
+		c.answerNotGRPC(b)
+		return
+	}
 	if c.kept != nil {
 		c.kept.end = true
 		c.kept.trailers = append([]h2.Field{}, fields...)

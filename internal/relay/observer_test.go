@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -81,4 +82,11 @@ func (o *observer) only() callevent.Summary {
 		o.t.Fatalf("%d calls have ended, want 1: %+v", len(o.summary), o.summary)
 	}
 	return o.summary[0]
+}
+
+// all returns the summaries of the calls that have ended.
+func (o *observer) all() []callevent.Summary {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.summary)
 }

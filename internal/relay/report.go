@@ -5,9 +5,10 @@ import (
 	"loom/internal/h2"
 )
 
-// event tells the observer, if there is one.
+// event tells the observer, if there is one. After the end it hears no more:
+// what a caller still sends then, nobody reads.
 func (c *Call) event(b *h2.Batch, e callevent.Event) {
-	if o := c.relay.opts.Observer; o != nil {
+	if o := c.relay.opts.Observer; o != nil && !c.reported {
 		e.Call, e.At = c.id, b.Now
 		o.Observe(e)
 	}
@@ -32,9 +33,9 @@ func (c *Call) report(b *h2.Batch, ender callevent.Ender, reason string) {
 	if c.reported {
 		return
 	}
-	c.reported = true
 	c.relay.openCalls.Add(-1)
 	if c.relay.opts.Observer == nil {
+		c.reported = true
 		return
 	}
 	c.event(b, callevent.Event{Kind: callevent.End, Summary: &callevent.Summary{
@@ -55,4 +56,5 @@ func (c *Call) report(b *h2.Batch, ender callevent.Ender, reason string) {
 		Ender:     ender,
 		Reason:    reason,
 	}})
+	c.reported = true
 }

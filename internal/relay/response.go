@@ -89,7 +89,7 @@ func (c *Call) backendEnded(b *h2.Batch, e h2.End) {
 		// backend wants no more of it.
 		if !c.upEnd {
 			code := h2.CodeNo
-			if e.Cause == h2.CausePeer {
+			if e.Err == nil {
 				code = e.Code
 			}
 			c.down.ResetAfter(b, code)

@@ -60,6 +60,18 @@ func neverDial(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// waitFor is a dial hook under which a dial waits until proceed is closed.
+func waitFor(proceed <-chan struct{}) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-proceed:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // bothWays runs a scenario for the request's bytes and for the answer's.
 func bothWays(t *testing.T, scenario func(t *testing.T, r *rig, up bool), change ...func(*rigOptions)) {
 	t.Helper()
@@ -196,6 +208,7 @@ func TestMaxConcurrentStreamsOfTheBackend(t *testing.T) {
 		second := down.Unary(method, []byte("question"))
 		b := r.ups.Accept(one)
 		bID := wantQuestion(t, b)
+		b.WantSettingsAck()
 		third := down.Unary(method, []byte("question"))
 		r.ups.WantNone(time.Second)
 
