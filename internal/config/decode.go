@@ -29,6 +29,7 @@ type mark struct {
 type decoder struct {
 	problems *problems
 	marks    map[string]mark
+	shapes   shapes
 	expander expander
 	budget   int                 // nodes that may still be read; aliases make more of them
 	active   map[*yaml.Node]bool // anchored nodes that are being read, to notice a circle
@@ -38,6 +39,7 @@ func newDecoder(p *problems, env func(string) (string, bool)) *decoder {
 	return &decoder{
 		problems: p,
 		marks:    map[string]mark{},
+		shapes:   shapes{},
 		expander: expander{env: env},
 		active:   map[*yaml.Node]bool{},
 	}
@@ -166,6 +168,9 @@ func (d *decoder) list(path string, n *yaml.Node, v reflect.Value, f field) bool
 			hint = "write [" + quote(n.Value) + "]"
 		}
 		d.problems.at(n, hint, "%s: want a list, found %s", d.label(path), describe(n))
+		return false
+	}
+	if !d.spend(len(n.Content), n) {
 		return false
 	}
 	right := true

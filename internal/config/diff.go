@@ -57,11 +57,12 @@ func (i Items) empty() bool { return len(i.Added)+len(i.Removed)+len(i.Changed) 
 // must be whole configurations, as Load returns them.
 func Diff(before, after *Config) Changes {
 	var c Changes
-	c.Listeners = diffItems(before.Listeners, after.Listeners, func(l *Listener) string { return l.Name })
-	c.Backends = diffItems(before.Backends, after.Backends, func(b *Backend) string { return b.Name })
-	c.Routes = diffItems(before.Routes, after.Routes, func(r *Route) string { return r.Name })
+	s := shapes{}
+	c.Listeners = diffItems(s, before.Listeners, after.Listeners, func(l *Listener) string { return l.Name })
+	c.Backends = diffItems(s, before.Backends, after.Backends, func(b *Backend) string { return b.Name })
+	c.Routes = diffItems(s, before.Routes, after.Routes, func(r *Route) string { return r.Name })
 	c.RouteOrder = diffOrder(before.Routes, after.Routes)
-	c.Settings = diffValues(settings(before), settings(after))
+	c.Settings = s.diff(settings(before), settings(after))
 	return c
 }
 
@@ -72,7 +73,7 @@ func settings(c *Config) reflect.Value {
 	return reflect.ValueOf(rest)
 }
 
-func diffItems[T any](before, after []T, name func(*T) string) Items {
+func diffItems[T any](s shapes, before, after []T, name func(*T) string) Items {
 	var out Items
 	old := make(map[string]*T, len(before))
 	for i := range before {
@@ -87,7 +88,7 @@ func diffItems[T any](before, after []T, name func(*T) string) Items {
 			continue
 		}
 		kept[n] = true
-		if fields := diffValues(reflect.ValueOf(*was), reflect.ValueOf(after[i])); fields != nil {
+		if fields := s.diff(reflect.ValueOf(*was), reflect.ValueOf(after[i])); fields != nil {
 			out.Changed = append(out.Changed, Item{Name: n, Fields: fields})
 		}
 	}
@@ -128,8 +129,9 @@ func nameSet(names []string) map[string]bool {
 	return set
 }
 
-func diffValues(before, after reflect.Value) []FieldChange {
-	old, fresh := flatten(before), flatten(after)
+// diff compares two blocks of one type.
+func (s shapes) diff(before, after reflect.Value) []FieldChange {
+	old, fresh := s.flatten(before), s.flatten(after)
 	was := make(map[string]leaf, len(old))
 	for _, l := range old {
 		was[l.path] = l

@@ -15,17 +15,29 @@ import (
 // node tree takes, some fifty times the size of the file.
 const maxFile = 1 << 20
 
-// document is a file as text and as a tree of nodes. Immutable once parsed.
+// document is a file as text and as a tree of nodes.
 type document struct {
 	name  string
 	lines []string
 	root  *yaml.Node // nil if the file could not be parsed
+
+	widths map[int]int // of the lines that were asked for: counting a long one takes time
+}
+
+// width returns the number of characters of a line.
+func (d *document) width(line int) int {
+	width, ok := d.widths[line]
+	if !ok {
+		width = utf8.RuneCountInString(d.lines[line-1])
+		d.widths[line] = width
+	}
+	return width
 }
 
 // parseDocument reads the text of a file. What it finds wrong goes to the
 // returned problems, and the root is then nil.
 func parseDocument(name string, src []byte) (*document, *problems) {
-	doc := &document{name: name, lines: []string{""}}
+	doc := &document{name: name, lines: []string{""}, widths: map[int]int{}}
 	p := &problems{doc: doc}
 	if len(src) > maxFile {
 		p.add(1, 1, fmt.Sprintf("the file is larger than %s", Size(maxFile)), "is it the right file?")

@@ -16,6 +16,7 @@ type field struct {
 	required bool
 	keyed    bool // a list that the file writes as a mapping
 	short    bool // a text may stand for the whole block
+	alone    bool // and nothing else may
 	secret   bool // values are not shown
 }
 
@@ -31,6 +32,7 @@ func fieldsOf(t reflect.Type) []field {
 			required: tag.Get("required") != "",
 			keyed:    option == "keyed",
 			short:    tag.Get("short") != "",
+			alone:    tag.Get("short") == "only",
 			secret:   tag.Get("secret") != "",
 		}
 		if enum := tag.Get("enum"); enum != "" {
@@ -41,9 +43,22 @@ func fieldsOf(t reflect.Type) []field {
 	return fields
 }
 
-// keyField returns the field that takes the keys of a keyed list of t.
-func keyField(t reflect.Type) field {
-	for _, f := range fieldsOf(t) {
+// shapes remembers the fields of blocks: reading the tags takes longer than
+// reading the values. The zero value is not usable; it serves one goroutine.
+type shapes map[reflect.Type][]field
+
+func (s shapes) of(t reflect.Type) []field {
+	fields, ok := s[t]
+	if !ok {
+		fields = fieldsOf(t)
+		s[t] = fields
+	}
+	return fields
+}
+
+// keyField returns the field that takes the keys of a keyed list.
+func keyField(fields []field) field {
+	for _, f := range fields {
 		if f.key == "" {
 			return f
 		}
@@ -52,9 +67,9 @@ func keyField(t reflect.Type) field {
 }
 
 // shortField returns the field that a plain text stands for in place of a
-// whole block of type t, and whether there is one.
-func shortField(t reflect.Type) (field, bool) {
-	for _, f := range fieldsOf(t) {
+// whole block, and whether there is one.
+func shortField(fields []field) (field, bool) {
+	for _, f := range fields {
 		if f.short {
 			return f, true
 		}
@@ -62,14 +77,10 @@ func shortField(t reflect.Type) (field, bool) {
 	return field{}, false
 }
 
-// shortOnly reports whether a block of type t is never written as a mapping.
-func shortOnly(t reflect.Type) bool {
-	for i := range t.NumField() {
-		if t.Field(i).Tag.Get("short") == "only" {
-			return true
-		}
-	}
-	return false
+// shortOnly reports whether a block is never written as a mapping.
+func shortOnly(fields []field) bool {
+	f, ok := shortField(fields)
+	return ok && f.alone
 }
 
 // setDefaults fills in the defaults of a block and of all blocks within it

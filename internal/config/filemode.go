@@ -15,7 +15,10 @@ const fileModePattern = `(0o?)?[0-7]{3}`
 // UnmarshalText reads three octal digits with or without a leading 0 or 0o.
 func (m *FileMode) UnmarshalText(text []byte) error {
 	s := string(text)
-	digits := strings.TrimPrefix(strings.TrimPrefix(s, "0o"), "0")
+	digits := strings.TrimPrefix(s, "0o")
+	if len(digits) == 4 && digits == s {
+		digits = strings.TrimPrefix(s, "0")
+	}
 	n, err := strconv.ParseUint(digits, 8, 32)
 	if err != nil || len(digits) != 3 {
 		return &mistake{quote(s) + " is not a file mode", `write it like "0660"`}

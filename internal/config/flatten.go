@@ -17,49 +17,50 @@ type leaf struct {
 
 // flatten returns all values of a block in the order of its struct. Keyed
 // lists are told apart by their keys, other lists are one value.
-func flatten(v reflect.Value) []leaf {
+func (s shapes) flatten(v reflect.Value) []leaf {
 	var out []leaf
-	for _, f := range fieldsOf(v.Type()) {
+	for _, f := range s.of(v.Type()) {
 		if f.key != "" {
-			out = append(out, flattenField(f.key, v.Field(f.index), f)...)
+			out = append(out, s.flattenField(f.key, v.Field(f.index), f)...)
 		}
 	}
 	return out
 }
 
-func flattenField(path string, v reflect.Value, f field) []leaf {
-	if v.Kind() == reflect.Pointer {
+func (s shapes) flattenField(path string, v reflect.Value, f field) []leaf {
+	if v.Kind() == reflect.Pointer && v.Type().Elem().Kind() == reflect.Struct {
 		if v.IsNil() {
 			return nil
 		}
 		// A block may be given with nothing in it, and that means something.
-		return append([]leaf{{path: path, text: "on"}}, flattenField(path, v.Elem(), f)...)
+		return append([]leaf{{path: path, text: "on"}}, s.flattenField(path, v.Elem(), f)...)
 	}
 	if f.keyed {
-		return flattenKeyed(path, v, f)
+		return s.flattenKeyed(path, v, f)
 	}
 	if v.Kind() == reflect.Struct && !isText(v) {
 		var out []leaf
-		for _, l := range flatten(v) {
+		for _, l := range s.flatten(v) {
 			l.path, l.secret = path+"."+l.path, l.secret || f.secret
 			out = append(out, l)
 		}
 		return out
 	}
-	return []leaf{{path: path, text: inline(v), secret: f.secret}}
+	return []leaf{{path: path, text: s.inline(v), secret: f.secret}}
 }
 
-func flattenKeyed(path string, v reflect.Value, f field) []leaf {
+func (s shapes) flattenKeyed(path string, v reflect.Value, f field) []leaf {
 	var out []leaf
+	fields := s.of(v.Type().Elem())
 	for i := range v.Len() {
 		element := v.Index(i)
-		key := element.Field(keyField(element.Type()).index).String()
-		for _, l := range flatten(element) {
+		key := element.Field(keyField(fields).index).String()
+		for _, l := range s.flatten(element) {
 			l.secret = f.secret || isSecretName(key)
 			if l.text == "" {
 				l.text = `""`
 			}
-			if shortOnly(element.Type()) {
+			if shortOnly(fields) {
 				l.path = path + "." + key
 			} else {
 				l.path = path + "." + key + "." + l.path
@@ -88,7 +89,7 @@ func isText(v reflect.Value) bool {
 
 // inline writes a value on one line, as loom.yaml could. Zero values that stand
 // for nothing given are the empty text.
-func inline(v reflect.Value) string {
+func (s shapes) inline(v reflect.Value) string {
 	switch {
 	case v.Kind() == reflect.Pointer:
 		if v.IsNil() {
@@ -97,7 +98,7 @@ func inline(v reflect.Value) string {
 		if text, ok := v.Elem().Interface().(string); ok && text == "" {
 			return `""`
 		}
-		return inline(v.Elem())
+		return s.inline(v.Elem())
 	case isText(v):
 		return fmt.Sprint(v.Interface())
 	case v.Kind() == reflect.Slice:
@@ -106,12 +107,12 @@ func inline(v reflect.Value) string {
 		}
 		items := make([]string, v.Len())
 		for i := range items {
-			items[i] = inline(v.Index(i))
+			items[i] = s.inline(v.Index(i))
 		}
 		return "[" + strings.Join(items, ", ") + "]"
 	case v.Kind() == reflect.Struct:
 		var items []string
-		for _, l := range flatten(v) {
+		for _, l := range s.flatten(v) {
 			if l.text != "" {
 				items = append(items, l.path+": "+l.text)
 			}

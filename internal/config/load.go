@@ -37,8 +37,10 @@ func Parse(name string, src []byte, env func(string) (string, bool)) (*Config, W
 	d.decode(doc.root, cfg)
 	d.refuseUnsupported()
 	warnings := &problems{doc: doc}
-	v := &validator{cfg: cfg, source: &fileSource{marks: d.marks, errors: mistakes, warnings: warnings}}
-	v.validate()
+	if d.budget >= 0 {
+		v := &validator{cfg: cfg, source: &fileSource{marks: d.marks, errors: mistakes, warnings: warnings}}
+		v.validate()
+	}
 	if len(mistakes.list) > 0 {
 		// What looks doubtful may just follow from a mistake.
 		return nil, nil, Errors(mistakes.sorted())

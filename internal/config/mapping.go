@@ -12,19 +12,19 @@ type pair struct{ key, value *yaml.Node }
 
 // block reads a mapping into a struct.
 func (d *decoder) block(path string, n *yaml.Node, v reflect.Value) bool {
-	if short, ok := shortField(v.Type()); ok && n.Kind == yaml.ScalarNode {
+	fields := d.shapes.of(v.Type())
+	if short, ok := shortField(fields); ok && n.Kind == yaml.ScalarNode {
 		d.marks[join(path, short.key)] = mark{value: n}
 		return d.value(path, n, v.Field(short.index), short)
 	}
-	if n.Kind != yaml.MappingNode || shortOnly(v.Type()) {
+	if n.Kind != yaml.MappingNode || shortOnly(fields) {
 		want := "a mapping"
-		if shortOnly(v.Type()) {
+		if shortOnly(fields) {
 			want = "text"
 		}
 		d.problems.at(n, "", "%s: want %s, found %s", d.label(path), want, describe(n))
 		return false
 	}
-	fields := fieldsOf(v.Type())
 	given := map[string]bool{}
 	right := true
 	for _, p := range d.pairs(n) {
@@ -76,7 +76,7 @@ func (d *decoder) keyed(path string, n *yaml.Node, v reflect.Value, f field) boo
 		return false
 	}
 	pairs := d.pairs(n)
-	name := keyField(v.Type().Elem())
+	name := keyField(d.shapes.of(v.Type().Elem()))
 	right := true
 	list := reflect.MakeSlice(v.Type(), len(pairs), len(pairs))
 	for i, p := range pairs {

@@ -32,7 +32,7 @@ type problemKey struct {
 func (p *problems) add(line, column int, msg, hint string) {
 	line = min(max(line, 1), len(p.doc.lines))
 	source := p.doc.lines[line-1]
-	column = min(max(column, 1), len([]rune(source))+1)
+	column = min(max(column, 1), p.doc.width(line)+1)
 	key := problemKey{line, column, msg}
 	if p.seen[key] {
 		return
@@ -70,7 +70,7 @@ func (p *problems) sorted() []*Error {
 
 // maxSuggestions bounds the work on hints: looking for the closest name costs
 // far more than finding the mistake.
-const maxSuggestions = 500
+const maxSuggestions = 200
 
 // suggest is the function of that name, until there are enough mistakes.
 func (p *problems) suggest(word string, known []string) string {

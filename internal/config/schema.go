@@ -195,7 +195,7 @@ func schemaOfList(path string, t reflect.Type, f field) *schemaNode {
 		return &schemaNode{Type: "array", Items: items, MinItems: least}
 	}
 	node := &schemaNode{Type: "object", Additional: items, MinKeys: least}
-	if form, ok := formOf(keyField(t.Elem()).form); ok {
+	if form, ok := formOf(keyField(fieldsOf(t.Elem())).form); ok {
 		node.Names = &schemaNode{Pattern: "^(" + form.pattern + ")$"}
 	}
 	return node
@@ -203,12 +203,13 @@ func schemaOfList(path string, t reflect.Type, f field) *schemaNode {
 
 // schemaOfStruct describes a block, and the text that may stand for it.
 func schemaOfStruct(path string, t reflect.Type) *schemaNode {
-	short, ok := shortField(t)
+	fields := fieldsOf(t)
+	short, ok := shortField(fields)
 	if !ok {
 		return schemaOfBlock(path, t)
 	}
 	text := schemaOf(path, t.Field(short.index).Type, short)
-	if shortOnly(t) {
+	if shortOnly(fields) {
 		return text
 	}
 	return &schemaNode{AnyOf: []*schemaNode{text, schemaOfBlock(path, t)}}
