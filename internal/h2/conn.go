@@ -94,6 +94,7 @@ type Conn struct {
 	flushed    uint64        // bytes ever taken by the socket
 	ready      []*Stream
 	grace      int  // frames that carry nothing which the peer may answer ours with
+	greeted    bool // our SETTINGS are on their way
 	unacked    int  // SETTINGS of ours without ACK
 	wanted     bool // the owner wants to hear when streams end
 	draining   drainState
@@ -133,7 +134,9 @@ func newConn(nc net.Conn, o *Options, owner Owner, server bool) *Conn {
 	}
 	c.ring = c.onAlarm
 	c.start.kind, c.keepalive.kind, c.drainTimer.kind = alarmPreface, alarmKeepalive, alarmDrain
-	c.greet()
+	if !server {
+		c.greet() // before the headers of any stream
+	}
 	return c
 }
 
@@ -180,8 +183,10 @@ func (c *Conn) closeLocked(err error) {
 func (c *Conn) wake() { _ = c.nc.SetReadDeadline(time.Unix(1, 0)) }
 
 // greet queues our preface and SETTINGS, which come before anything else,
-// and raises the connection's window.
+// and raises the connection's window. A server waits for the client's preface
+// with it, so that one that speaks HTTP/1 can be answered in its own tongue.
 func (c *Conn) greet() {
+	c.greeted = true
 	x := c.outBuffer()
 	if !c.server {
 		x.b = append(x.b, preface...)

@@ -35,6 +35,9 @@ func (c *Conn) Drain(b *Batch) {
 		if len(c.streams) == 0 {
 			c.closeLocked(errDrained)
 		}
+	case !c.greeted:
+		c.draining = drainLast // its SETTINGS and GOAWAY go out together
+		c.closeLocked(errDrained)
 	default:
 		c.draining = drainNotice
 		c.writeControl(b, appendPing(appendGoAway(nil, maxStreamID, CodeNo, "draining"), false, drainPing))
@@ -145,6 +148,9 @@ func (c *Conn) farewell(b *Batch, err error) bool {
 	if c.dead {
 		return false
 	}
+	if !c.greeted && !errors.Is(err, errNotHTTP2) {
+		c.greet()
+	}
 	var last []byte
 	ce, fault := isConnError(err)
 	switch {
@@ -154,10 +160,12 @@ func (c *Conn) farewell(b *Batch, err error) bool {
 		}
 		last = appendGoAway(nil, c.lastAccepted, ce.Code, ce.Reason)
 	case errors.Is(err, errNotHTTP2):
-		c.release(b, &c.out)
 		last = []byte("HTTP/1.1 415 Unsupported Media Type\r\nContent-Type: text/plain\r\n" +
 			"Connection: close\r\n\r\nloom relays gRPC, which needs HTTP/2\n")
 	case errors.Is(err, errDrained):
+		if !c.began {
+			last = appendGoAway(nil, 0, CodeNo, "draining")
+		}
 	default:
 		return false
 	}

@@ -17,7 +17,7 @@ type openBlock struct {
 // beginning of a frame.
 func (c *Conn) parse(b *Batch) error {
 	if !c.began {
-		if err := c.parsePreface(); err != nil || !c.began {
+		if err := c.parsePreface(b); err != nil || !c.began {
 			return err
 		}
 	}
@@ -41,7 +41,7 @@ func (c *Conn) parse(b *Batch) error {
 	}
 }
 
-func (c *Conn) parsePreface() error {
+func (c *Conn) parsePreface(b *Batch) error {
 	p := c.in.b[c.inAt:]
 	n := min(len(p), len(preface))
 	if string(p[:n]) != preface[:n] {
@@ -53,6 +53,10 @@ func (c *Conn) parsePreface() error {
 	if n == len(preface) {
 		c.inAt += n
 		c.began = true
+		c.mu.Lock()
+		c.greet()
+		c.touch(b)
+		c.mu.Unlock()
 	}
 	return nil
 }
