@@ -3,6 +3,7 @@ package relay_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,9 +48,6 @@ func TestBackendBreaksAStream(t *testing.T) {
 		{"trailers that do not end", afterMessage, block(false, "grpc-status", "0"), http2.ErrCodeProtocol},
 		{"window update of nothing", afterHeaders, raw(http2.FrameWindowUpdate, 0, 0, 0, 0, 0), http2.ErrCodeProtocol},
 		{"window too wide", afterHeaders, raw(http2.FrameWindowUpdate, 0, 0x7f, 0xff, 0xff, 0xff), http2.ErrCodeFlowControl},
-		{"beyond the window", afterHeaders, func(up *loomtest.Upstream, id uint32) {
-			up.RawData(id, make([]byte, 65536), false)
-		}, http2.ErrCodeFlowControl},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -226,12 +224,18 @@ func TestBackendAnswersHTTP(t *testing.T) {
 }
 
 func TestBackendIsNotHTTP2(t *testing.T) {
-	everywhere(t, func(t *testing.T, r *rig) {
-		down := r.caller()
+	inMemory(t, func(t *testing.T, r *rig) {
+		down := r.caller(loomtest.Timeout(time.Minute))
 		id := down.Unary(method, []byte("question"))
-		conn := r.ups.AcceptConn()
-		defer func() { _ = conn.Close() }()
-		go func() { _, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) }()
+		// The answer may overtake the request, which then goes out once more.
+		go func() {
+			for conn, err := r.dialer.Accept(); err == nil; conn, err = r.dialer.Accept() {
+				_, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+				_ = conn.(*loomtest.Conn).CloseWrite()
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+			}
+		}()
 		down.WantStatus(id, codes.Unavailable)
 	})
 }

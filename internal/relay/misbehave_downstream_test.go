@@ -2,8 +2,6 @@ package relay_test
 
 import (
 	"fmt"
-	"io"
-	"strings"
 	"testing"
 	"time"
 
@@ -136,7 +134,6 @@ func TestCallerBreaksAStream(t *testing.T) {
 		{"trailers with upper case", block(true, "X", "y"), http2.ErrCodeProtocol},
 		{"window update of nothing", func(down *loomtest.Downstream, id uint32) { down.WindowUpdate(id, 0) }, http2.ErrCodeProtocol},
 		{"window too wide", func(down *loomtest.Downstream, id uint32) { down.WindowUpdate(id, 1<<31-1) }, http2.ErrCodeFlowControl},
-		{"beyond the window", func(down *loomtest.Downstream, id uint32) { down.RawData(id, make([]byte, 65535), false) }, http2.ErrCodeFlowControl},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -265,21 +262,6 @@ func TestCallerFallsSilentInsideAFrame(t *testing.T) {
 		up.Data(upID, []byte("answer"), false)
 		up.Trailers(upID, codes.OK)
 		wantReply(t, down, id, "answer")
-	})
-}
-
-// What is no HTTP/2 at all.
-func TestCallerIsNotHTTP2(t *testing.T) {
-	everywhere(t, func(t *testing.T, r *rig) {
-		conn := r.connect()
-		defer func() { _ = conn.Close() }()
-		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		answer, err := io.ReadAll(conn)
-		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 415 ") {
-			t.Fatalf("answer %q, error %v", answer, err)
-		}
 	})
 }
 

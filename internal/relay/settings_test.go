@@ -118,6 +118,44 @@ func TestInitialWindowChangesMidStream(t *testing.T) {
 	})
 }
 
+// A sender that goes beyond the window that loom gave it, while nothing drains:
+// it hears so, and the call ends for the other side.
+func TestBeyondTheStreamWindow(t *testing.T) {
+	bothWays(t, func(t *testing.T, r *rig, up bool) {
+		f := startFlow(t, r, up, setting(http2.SettingInitialWindowSize, 0))
+		f.from.RawData(f.fromID, make([]byte, 65535), false)
+		f.to.WantNothing(time.Second)
+		f.from.WantNothing(time.Second)
+		f.from.RawData(f.fromID, []byte("x"), false)
+		f.from.WantReset(f.fromID, http2.ErrCodeFlowControl)
+		if up {
+			f.to.WantReset(f.toID, http2.ErrCodeCancel)
+			return
+		}
+		f.to.WindowUpdate(f.toID, 65535)
+		f.to.WantStatus(f.toID, codes.Internal)
+	})
+}
+
+// A sender that goes beyond the connection's window breaks the connection.
+func TestBeyondTheConnectionWindow(t *testing.T) {
+	bothWays(t, func(t *testing.T, r *rig, up bool) {
+		f := startFlow(t, r, up, setting(http2.SettingInitialWindowSize, 0))
+		// Twice 64 KiB is more than all of it.
+		f.from.RawData(f.fromID, make([]byte, 2*65536), false)
+		f.from.WantGoAway(http2.ErrCodeFlowControl)
+		f.from.WantClosed()
+		f.to.WindowUpdate(f.toID, 65535)
+		if up {
+			f.to.WantReset(f.toID, http2.ErrCodeCancel)
+			return
+		}
+		f.to.WantStatus(f.toID, codes.Unavailable)
+	}, func(o *rigOptions) {
+		o.limits.ConnWindow, o.limits.Buffered, o.limits.StreamWindow = 65535, 65535, 1<<20
+	})
+}
+
 // A new initial window applies to streams opened later, too, and the
 // connection's window is none of its business.
 func TestConnectionWindowIsApart(t *testing.T) {
