@@ -198,9 +198,9 @@ func checkHost(host string) error {
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
 			return wrong("%s is not a host name", quote(host))
 		}
-		for i := range len(label) {
-			if c := label[i]; !isAlphanumeric(c) && c != '-' && c != '_' {
-				return wrong("%s is not a host name: %q cannot be in it", quote(host), []rune(label[i:])[0])
+		for _, r := range label {
+			if r > '~' || !isAlphanumeric(byte(r)) && r != '-' && r != '_' {
+				return wrong("%s is not a host name: %q cannot be in it", quote(host), r)
 			}
 		}
 	}

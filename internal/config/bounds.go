@@ -44,7 +44,7 @@ func bound(t reflect.Type, text string) reflect.Value {
 
 func readBound(t reflect.Type, text string) (reflect.Value, error) {
 	v := reflect.New(t)
-	if u, ok := v.Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v); ok {
 		err := u.UnmarshalText([]byte(text))
 		return v.Elem(), err
 	}

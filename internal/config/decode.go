@@ -126,7 +126,7 @@ func (d *decoder) read(path string, n *yaml.Node, v reflect.Value, f field) bool
 
 // plain reads a node that is no alias into a value that is no pointer.
 func (d *decoder) plain(path string, n *yaml.Node, v reflect.Value, f field) bool {
-	if text, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if text, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		return d.text(path, n, text)
 	}
 	switch v.Kind() {
@@ -231,8 +231,7 @@ func (d *decoder) judge(path string, n *yaml.Node, err error) bool {
 		return true
 	}
 	msg, hint := err.Error(), ""
-	var m *mistake
-	if errors.As(err, &m) {
+	if m, ok := errors.AsType[*mistake](err); ok {
 		msg, hint = m.msg, m.hint
 	}
 	d.problems.at(n, hint, "%s: %s", d.label(path), msg)

@@ -111,7 +111,7 @@ func readTree(src []byte) (root *yaml.Node, err error) {
 	}
 	switch err := decoder.Decode(&second); {
 	case err == nil:
-		return nil, &secondDocument{line: second.Line, column: second.Column}
+		return nil, &secondDocumentError{line: second.Line, column: second.Column}
 	case !errors.Is(err, io.EOF):
 		return nil, err
 	}
@@ -121,10 +121,10 @@ func readTree(src []byte) (root *yaml.Node, err error) {
 	return first.Content[0], nil
 }
 
-// secondDocument is the error for a file with several documents.
-type secondDocument struct{ line, column int }
+// secondDocumentError is the error for a file with several documents.
+type secondDocumentError struct{ line, column int }
 
-func (s *secondDocument) Error() string { return "a second document begins here" }
+func (s *secondDocumentError) Error() string { return "a second document begins here" }
 
 // isNull reports whether a node stands for no value.
 func isNull(n *yaml.Node) bool {

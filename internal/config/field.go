@@ -89,10 +89,10 @@ func setDefaults(v reflect.Value) {
 	if v.Kind() != reflect.Struct {
 		return
 	}
-	if d, ok := v.Addr().Interface().(defaulter); ok {
+	if d, ok := reflect.TypeAssert[defaulter](v.Addr()); ok {
 		d.setDefaults()
 	}
-	for i := range v.NumField() {
-		setDefaults(v.Field(i))
+	for _, child := range v.Fields() {
+		setDefaults(child)
 	}
 }

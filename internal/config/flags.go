@@ -33,8 +33,7 @@ func ForBackend(listen, target string) (*Config, error) {
 
 // judge records what a parser of a flag found wrong, if anything.
 func (s *flagSource) judge(path string, err error) {
-	var m *mistake
-	if errors.As(err, &m) {
+	if m, ok := errors.AsType[*mistake](err); ok {
 		s.wrong(path, m.hint, m.msg)
 	} else if err != nil {
 		s.wrong(path, "", err.Error())

@@ -83,7 +83,7 @@ func isSecretName(name string) bool {
 
 // isText reports whether a value is written as one text.
 func isText(v reflect.Value) bool {
-	_, ok := v.Interface().(encoding.TextMarshaler)
+	_, ok := reflect.TypeAssert[encoding.TextMarshaler](v)
 	return ok
 }
 
@@ -95,7 +95,7 @@ func (s shapes) inline(v reflect.Value) string {
 		if v.IsNil() {
 			return ""
 		}
-		if text, ok := v.Elem().Interface().(string); ok && text == "" {
+		if text, ok := reflect.TypeAssert[string](v.Elem()); ok && text == "" {
 			return `""`
 		}
 		return s.inline(v.Elem())

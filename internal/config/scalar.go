@@ -36,9 +36,9 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value, f field) bo
 		v.SetBool(text == "true")
 		return true
 	case reflect.Float64:
-		return d.float(path, n, v, f, text)
+		return d.float(path, n, v, text)
 	default:
-		return d.int(path, n, v, f, text)
+		return d.int(path, n, v, text)
 	}
 }
 
@@ -112,7 +112,7 @@ func (d *decoder) string(path string, n *yaml.Node, v reflect.Value, f field, te
 	return true
 }
 
-func (d *decoder) int(path string, n *yaml.Node, v reflect.Value, f field, text string) bool {
+func (d *decoder) int(path string, n *yaml.Node, v reflect.Value, text string) bool {
 	digits := strings.TrimPrefix(text, "-")
 	if !isDigits(digits) || len(digits) > 1 && digits[0] == '0' {
 		hint := ""
@@ -131,7 +131,7 @@ func (d *decoder) int(path string, n *yaml.Node, v reflect.Value, f field, text 
 	return true
 }
 
-func (d *decoder) float(path string, n *yaml.Node, v reflect.Value, f field, text string) bool {
+func (d *decoder) float(path string, n *yaml.Node, v reflect.Value, text string) bool {
 	number, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(number) || math.IsInf(number, 0) {
 		d.problems.at(n, "", "%s: %s is not a number", d.label(path), quote(text))

@@ -16,8 +16,7 @@ var (
 // explain turns an error of the YAML parser, which may lack a position or a
 // clear word, into a mistake.
 func (d *document) explain(p *problems, err error) {
-	var second *secondDocument
-	if errors.As(err, &second) {
+	if second, ok := errors.AsType[*secondDocumentError](err); ok {
 		p.add(second.line, second.column, "a second YAML document begins here", "loom.yaml is a single one; take out the --- line")
 		return
 	}

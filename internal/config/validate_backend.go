@@ -74,7 +74,7 @@ func (v *validator) unused() {
 	}
 	for i, b := range v.cfg.Backends {
 		if !used[b.Name] {
-			v.source.doubt(fmt.Sprintf("backends[%d]", i), "", fmt.Sprintf("no route leads to backend %s", b.Name))
+			v.source.doubt(fmt.Sprintf("backends[%d]", i), "", "no route leads to backend "+b.Name)
 		}
 	}
 }

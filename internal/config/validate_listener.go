@@ -47,7 +47,7 @@ func (v *validator) addresses() {
 	for _, b := range v.bound() {
 		if first, ok := taken.find(b.endpoint); ok {
 			hint := "see " + v.source.where(first.path)
-			v.source.wrong(b.path, hint, fmt.Sprintf("the address is taken by %s", first.what))
+			v.source.wrong(b.path, hint, "the address is taken by "+first.what)
 			continue
 		}
 		taken.add(b)

@@ -15,7 +15,7 @@ func (v *validator) routes() {
 	}
 	refer := func(path, name string) {
 		if name != "" && len(list) > 0 && !known[name] {
-			v.source.wrong(path, v.source.suggest(name, list), fmt.Sprintf("there is no backend %s", quote(name)))
+			v.source.wrong(path, v.source.suggest(name, list), "there is no backend "+quote(name))
 		}
 	}
 	catchAll := -1
@@ -130,7 +130,7 @@ func (v *validator) edit(path string, e *MetadataEdit) {
 	}
 	for i, name := range e.Remove {
 		if set[name] {
-			v.source.doubt(fmt.Sprintf("%s.remove[%d]", path, i), "", fmt.Sprintf("%s is set as well, which takes the place of all values anyway", name))
+			v.source.doubt(fmt.Sprintf("%s.remove[%d]", path, i), "", name+" is set as well, which takes the place of all values anyway")
 		}
 	}
 }

@@ -115,7 +115,7 @@ func TestCaret(t *testing.T) {
 func TestSuggestions(t *testing.T) {
 	known := []string{"name", "address", "mode", "tls", "max_connection_age"}
 	for word, want := range map[string]string{
-		"adress": "address", "Address": "address", "addr": "address", "nmae": "name", "mod": "mode", "maxConnectionAge": "max_connection_age",
+		"adddress": "address", "Address": "address", "addr": "address", "mod": "mode", "maxConnectionAge": "max_connection_age",
 		"tsl": "tls", "colour": "", "": "", "x": "", "é": "",
 	} {
 		if got := closest(word, known); got != want {
