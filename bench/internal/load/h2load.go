@@ -64,6 +64,10 @@ func h2load(ctx context.Context, addr string, r row.Row, file string, limit time
 	return Count{Requests: report.done, Elapsed: report.elapsed}, nil
 }
 
+// ErrNothingDone says that not one reply came within the duration: the machine
+// was busy with something else, or the proxy hangs.
+var ErrNothingDone = errors.New("h2load: no request was finished")
+
 // h2loadReport is what the bench reads of h2load's output.
 type h2loadReport struct {
 	done, succeeded, failed int
@@ -109,7 +113,7 @@ func parseH2Load(out []byte) (h2loadReport, error) {
 func (r h2loadReport) check(reply int64) error {
 	switch {
 	case r.done == 0:
-		return errors.New("h2load: no request was finished")
+		return ErrNothingDone
 	case r.failed > 0 || r.succeeded != r.done:
 		return fmt.Errorf("h2load: %d of %d requests failed", r.done-r.succeeded, r.done)
 	case r.data < int64(r.done)*reply:
