@@ -108,6 +108,9 @@ func (b *backend) open(stream grpc.ServerStream) (*follow, error) {
 	if err := b.take(in, data); err != nil {
 		return nil, err
 	}
+	if deadline, ok := stream.Context().Deadline(); !ok || time.Until(deadline) < callLimit/2 {
+		b.faults.addf("call %x came with %v left of %v", in.call, time.Until(deadline), callLimit)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.seen[in.call] {
