@@ -6,8 +6,8 @@
 // End last, exactly once each. Events of different calls come from different
 // goroutines at once.
 //
-// Pitfall: Fields and Data belong to the relay and are valid only while the
-// event is observed; who keeps them copies them (strings may be kept).
+// Pitfall: Data belongs to the relay and is valid only while the event is
+// observed; who keeps it copies it. Fields may be kept but not changed.
 package callevent
 
 import (

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,7 +92,7 @@ type Conn struct {
 	noted      bool          // some batch will flush it
 	allWritten chan struct{} // closed by the one who writes last; nil if nobody waits
 	total      uint64        // bytes ever put into out
-	flushed    uint64        // bytes ever taken by the socket
+	handed     uint64        // bytes ever given to the socket: the peer may have seen them
 	ready      []*Stream
 	grace      int  // frames that carry nothing which the peer may answer ours with
 	greeted    bool // our SETTINGS are on their way
@@ -227,6 +228,9 @@ func (c *Conn) read() error {
 		c.batch.Now = time.Now()
 		c.lastRead.Store(c.batch.Now.UnixNano())
 		err = c.parse(&c.batch)
+		if len(c.batch.conns) > 0 {
+			runtime.Gosched()
+		}
 		c.batch.Flush()
 		if c.opts.Budget.used.Load() > c.opts.Budget.limit {
 			c.opts.Budget.relieve(&c.batch)
@@ -287,7 +291,8 @@ func (c *Conn) atEOF() error {
 	return nil
 }
 
-// Open opens stream s with the given headers, and END_STREAM if end. It
+// Open opens stream s with the given headers, which must not change any more,
+// and END_STREAM if end. It
 // returns ErrFull, ErrDraining or ErrClosed when the connection takes none;
 // after ErrFull the owner hears Changed when that may have passed.
 func (c *Conn) Open(b *Batch, s *Stream, recv Receiver, fields []Field, end bool) error {

@@ -1,22 +1,45 @@
 package h2
 
 import (
+	"bytes"
+	"errors"
+	"hash/maphash"
+	"math"
+
 	"golang.org/x/net/http2/hpack"
 )
 
+// blockCacheSize is how many header blocks a connection remembers in each
+// direction. Callers repeat very few: one for each method, and the headers
+// and trailers of success.
+const blockCacheSize = 4
+
+// cachedBlockBytes is how long a block is worth remembering.
+const cachedBlockBytes = 512
+
 // blockDecoder decodes the header blocks of one direction of a connection.
+// Blocks that come again while the dynamic table stays as it is are not
+// decoded again: most calls look like the one before.
 // Owned by the reader goroutine.
 type blockDecoder struct {
 	dec       *hpack.Decoder
-	fields    []Field // of the block at hand; the slice is used again
+	fields    []Field // of the block at hand; used again for the next
 	size      int     // of the header list, as RFC 9113, section 6.5.2 counts it
 	count     int
 	maxSize   int
 	maxFields int
+
+	seed  maphash.Seed
+	seen  seenOnce
+	cache [blockCacheSize]struct {
+		raw   []byte
+		block *headerBlock
+	}
+	next int
 }
 
 func newBlockDecoder(l *Limits) *blockDecoder {
-	d := &blockDecoder{maxSize: l.HeaderList, maxFields: l.HeaderFields}
+	d := &blockDecoder{maxSize: l.HeaderList, maxFields: l.HeaderFields, seed: maphash.MakeSeed()}
 	d.dec = hpack.NewDecoder(4096, d.emit)
 	// A single string of four times the list's size is a flood by itself.
 	d.dec.SetMaxStringLength(4 * l.HeaderList)
@@ -31,31 +54,97 @@ func (d *blockDecoder) emit(f Field) {
 	}
 }
 
+func (d *blockDecoder) oversize() bool { return d.size > d.maxSize || d.count > d.maxFields }
+
+// flood reports whether the list is so large that the connection must end.
+func (d *blockDecoder) flood() bool { return d.size > 4*d.maxSize || d.count > 4*d.maxFields }
+
 // begin starts a block.
 func (d *blockDecoder) begin() {
+	clear(d.fields)
 	d.fields = d.fields[:0]
 	d.size, d.count = 0, 0
 }
 
 // write decodes a fragment of the block.
 func (d *blockDecoder) write(p []byte) error {
-	if _, err := d.dec.Write(p); err != nil {
+	_, err := d.dec.Write(p)
+	switch {
+	case errors.Is(err, hpack.ErrStringLength):
+		d.size = math.MaxInt // a flood in one string
+	case err != nil:
 		return connError(CodeCompression, err.Error())
 	}
 	return nil
 }
 
-// end ends the block.
-func (d *blockDecoder) end() error {
+// end ends a block that came in several fragments.
+func (d *blockDecoder) end() (*headerBlock, error) {
+	d.forget()
+	return d.finish()
+}
+
+func (d *blockDecoder) finish() (*headerBlock, error) {
 	if err := d.dec.Close(); err != nil {
-		return connError(CodeCompression, err.Error())
+		return nil, connError(CodeCompression, err.Error())
 	}
-	return nil
+	return &headerBlock{
+		fields:   append([]Field(nil), d.fields...),
+		oversize: d.oversize(),
+		flood:    d.flood(),
+		length:   -1,
+	}, nil
 }
 
-// oversize reports whether the list is larger than we take: the fields are
-// then those before the limit was reached.
-func (d *blockDecoder) oversize() bool { return d.size > d.maxSize || d.count > d.maxFields }
+// whole decodes a block that came in one fragment.
+func (d *blockDecoder) whole(p []byte) (*headerBlock, error) {
+	for i := range d.cache {
+		if c := &d.cache[i]; c.block != nil && bytes.Equal(c.raw, p) {
+			return c.block, nil
+		}
+	}
+	d.begin()
+	if err := d.write(p); err != nil {
+		return nil, err
+	}
+	if d.flood() {
+		return &headerBlock{oversize: true, flood: true}, nil
+	}
+	h, err := d.finish()
+	switch {
+	case err != nil:
+		return nil, err
+	case !tableNeutral(p):
+		d.forget()
+	case len(p) <= cachedBlockBytes && !h.oversize && d.seen.again(maphash.Bytes(d.seed, p)):
+		d.cache[d.next].raw = append([]byte(nil), p...)
+		d.cache[d.next].block = h
+		d.next = (d.next + 1) % blockCacheSize
+	}
+	return h, nil
+}
 
-// flood reports whether the list is so large that the connection must end.
-func (d *blockDecoder) flood() bool { return d.size > 4*d.maxSize || d.count > 4*d.maxFields }
+// forget empties the cache, because the dynamic table has changed.
+func (d *blockDecoder) forget() {
+	clear(d.cache[:])
+	d.seen = seenOnce{}
+}
+
+// seenOnce tells what comes a second time from what comes only once, so that
+// a cache does not fill with blocks that never come again.
+type seenOnce struct {
+	hashes [blockCacheSize]uint64
+	next   int
+}
+
+// again reports whether hash was among the last few, and notes it.
+func (s *seenOnce) again(hash uint64) bool {
+	for _, h := range s.hashes {
+		if h == hash {
+			return true
+		}
+	}
+	s.hashes[s.next] = hash
+	s.next = (s.next + 1) % len(s.hashes)
+	return false
+}

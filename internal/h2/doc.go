@@ -19,7 +19,7 @@
 //   - Everything that a peer can make us hold, do or answer is bounded by
 //     [Limits], and each limit counts in [Counters] when it is hit.
 //
-// Pitfalls: header fields and data given to a Receiver are valid only during
-// the call (the strings of the fields may be kept, the slice may not). A
-// Stream belongs to one attempt on one connection and is never used again.
+// Pitfalls: data given to a Receiver is valid only during the call. Header
+// fields may be kept, but nobody may change them, neither those that come nor
+// those that were sent: connections remember blocks that repeat. A Stream belongs to one attempt on one connection and is never used again.
 package h2

@@ -98,6 +98,7 @@ func (c *Conn) shutdown(err error) {
 	}
 	c.owner.Changed(b, c)
 	b.Flush()
+	c.flush(b) // another batch may have promised to, and be late
 	if polite {
 		c.linger()
 	}
@@ -137,7 +138,7 @@ func (c *Conn) abandon(b *Batch) []endedStream {
 	ended := make([]endedStream, 0, len(c.streams))
 	for _, s := range c.streams {
 		c.remove(b, s, true)
-		ended = append(ended, endedStream{s, !c.server && s.offset >= c.flushed})
+		ended = append(ended, endedStream{s, !c.server && s.offset >= c.handed})
 	}
 	return ended
 }

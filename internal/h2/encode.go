@@ -18,6 +18,16 @@ type blockEncoder struct {
 	enc    *hpack.Encoder
 	out    []byte
 	resize bool // a size update is owed: it must open the next block
+
+	// Blocks made of the same fields (the same memory, which never changes)
+	// are the same bytes as long as the dynamic table is.
+	cache [blockCacheSize]struct {
+		fields []Field
+		raw    []byte
+	}
+	next int
+	last [blockCacheSize]*Field // of the blocks that were encoded last
+	at   int
 }
 
 func newBlockEncoder() *blockEncoder {
@@ -39,10 +49,46 @@ func (e *blockEncoder) setTable(size uint32) {
 	e.enc.SetMaxDynamicTableSizeLimit(size)
 	e.enc.SetMaxDynamicTableSize(min(size, 4096))
 	e.resize = true
+	clear(e.cache[:])
 }
 
 // append appends the block of fields to dst.
 func (e *blockEncoder) append(dst []byte, fields []Field) []byte {
+	if len(fields) == 0 {
+		return dst
+	}
+	for i := range e.cache {
+		if c := &e.cache[i]; len(c.fields) == len(fields) && &c.fields[0] == &fields[0] {
+			return append(dst, c.raw...)
+		}
+	}
+	at := len(dst)
+	dst = e.encode(dst, fields)
+	switch raw := dst[at:]; {
+	case !tableNeutral(raw):
+		clear(e.cache[:])
+	case len(raw) <= cachedBlockBytes && e.again(&fields[0]):
+		e.cache[e.next].fields = fields
+		e.cache[e.next].raw = append([]byte(nil), raw...)
+		e.next = (e.next + 1) % blockCacheSize
+	}
+	return dst
+}
+
+// again reports whether f was among the last few, and notes it: fields that
+// come only once are not worth remembering.
+func (e *blockEncoder) again(f *Field) bool {
+	for _, l := range e.last {
+		if l == f {
+			return true
+		}
+	}
+	e.last[e.at] = f
+	e.at = (e.at + 1) % blockCacheSize
+	return false
+}
+
+func (e *blockEncoder) encode(dst []byte, fields []Field) []byte {
 	e.out = dst
 	for i := range fields {
 		f := &fields[i]

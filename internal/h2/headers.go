@@ -25,9 +25,19 @@ func (c *Conn) onHeaders(b *Batch, h frameHeader, p []byte) error {
 		selfish = binary.BigEndian.Uint32(p)&maxStreamID == h.id
 		p = p[5:]
 	}
-	c.block = openBlock{id: h.id, end: h.flags&flagEndStream != 0}
-	c.dec.begin()
-	if err := c.onFragment(b, h, p); err != nil {
+	block := openBlock{id: h.id, end: h.flags&flagEndStream != 0}
+	var err error
+	if h.flags&flagEndHeaders != 0 {
+		var hb *headerBlock
+		if hb, err = c.dec.whole(p); err == nil {
+			err = c.onBlock(b, block, hb)
+		}
+	} else {
+		c.block = block
+		c.dec.begin()
+		err = c.onFragment(b, h, p)
+	}
+	if err != nil {
 		return err
 	}
 	if selfish {
@@ -58,12 +68,22 @@ func (c *Conn) onFragment(b *Batch, h frameHeader, p []byte) error {
 	if h.flags&flagEndHeaders == 0 {
 		return nil
 	}
-	if err := c.dec.end(); err != nil {
+	hb, err := c.dec.end()
+	if err != nil {
 		return err
 	}
 	block := c.block
 	c.block.id = 0
-	if c.dec.oversize() {
+	return c.onBlock(b, block, hb)
+}
+
+// onBlock handles a complete header block.
+func (c *Conn) onBlock(b *Batch, block openBlock, hb *headerBlock) error {
+	if hb.flood {
+		c.opts.Counters.HeaderFloods.Add(1)
+		return connError(CodeEnhanceYourCalm, "a header list far too large")
+	}
+	if hb.oversize {
 		c.opts.Counters.HeaderLists.Add(1)
 	}
 	c.mu.Lock()
@@ -71,27 +91,27 @@ func (c *Conn) onFragment(b *Batch, h frameHeader, p []byte) error {
 	c.mu.Unlock()
 	switch {
 	case s == nil && c.server:
-		return c.onRequest(b, block)
+		return c.onRequest(b, block, hb)
 	case s == nil:
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return c.closedStream(block.id)
 	case s.gotHead:
-		return c.onTrailers(b, s, block)
+		return c.onTrailers(b, s, block, hb)
 	default:
-		return c.onResponse(b, s, block)
+		return c.onResponse(b, s, block, hb)
 	}
 }
 
 // onRequest opens a stream for the peer.
-func (c *Conn) onRequest(b *Batch, block openBlock) error {
+func (c *Conn) onRequest(b *Batch, block openBlock, hb *headerBlock) error {
 	if err := c.mayOpen(block.id); err != nil {
 		return err
 	}
-	length, fault := checkRequest(c.dec.fields)
-	kind := BlockHeaders
-	if c.dec.oversize() {
-		kind, fault = BlockOversize, ""
+	kind, fault := BlockOversize, ""
+	if !hb.oversize {
+		hb.check(checkedRequest)
+		kind, fault = BlockHeaders, hb.fault
 	}
 	c.mu.Lock()
 	if c.lastAccepted >= block.id || c.draining == drainLast {
@@ -108,15 +128,15 @@ func (c *Conn) onRequest(b *Batch, block openBlock) error {
 		c.opts.Counters.StreamsRefused.Add(1)
 		return &streamError{block.id, CodeRefusedStream, "more streams than SETTINGS_MAX_CONCURRENT_STREAMS"}
 	}
-	if block.end && length > 0 {
+	if block.end && hb.length > 0 {
 		return &streamError{block.id, CodeProtocol, "a content-length without DATA"}
 	}
 	s, recv := c.owner.Accept(b, c)
 	c.mu.Lock()
 	c.register(b, s, recv, block.id)
-	s.gotHead, s.gotEnd, s.length = true, block.end, length
+	s.gotHead, s.gotEnd, s.length = true, block.end, hb.length
 	c.mu.Unlock()
-	recv.Headers(b, kind, c.dec.fields, block.end)
+	recv.Headers(b, kind, hb.fields, block.end)
 	return nil
 }
 
@@ -141,33 +161,33 @@ func (c *Conn) mayOpen(id uint32) error {
 	}
 }
 
-func (c *Conn) onResponse(b *Batch, s *Stream, block openBlock) error {
-	if c.dec.oversize() {
+func (c *Conn) onResponse(b *Batch, s *Stream, block openBlock, hb *headerBlock) error {
+	if hb.oversize {
 		return &streamError{block.id, CodeProtocol, "a header list larger than SETTINGS_MAX_HEADER_LIST_SIZE"}
 	}
-	interim, length, fault := checkResponse(c.dec.fields)
+	hb.check(checkedResponse)
 	switch {
-	case fault != "":
-		return &streamError{block.id, CodeProtocol, fault}
-	case interim && block.end:
+	case hb.fault != "":
+		return &streamError{block.id, CodeProtocol, hb.fault}
+	case hb.interim && block.end:
 		return &streamError{block.id, CodeProtocol, "an interim response that ends the stream"}
-	case interim:
+	case hb.interim:
 		if err := c.onReply(b); err != nil {
 			return err
 		}
-		s.recv.Headers(b, BlockInterim, c.dec.fields, false)
+		s.recv.Headers(b, BlockInterim, hb.fields, false)
 		return nil
 	}
 	c.mu.Lock()
-	s.gotHead, s.length = true, length
+	s.gotHead, s.length = true, hb.length
 	c.ended(b, s, block.end)
 	c.mu.Unlock()
-	s.recv.Headers(b, BlockHeaders, c.dec.fields, block.end)
+	s.recv.Headers(b, BlockHeaders, hb.fields, block.end)
 	return nil
 }
 
-func (c *Conn) onTrailers(b *Batch, s *Stream, block openBlock) error {
-	fault := checkTrailers(c.dec.fields)
+func (c *Conn) onTrailers(b *Batch, s *Stream, block openBlock, hb *headerBlock) error {
+	hb.check(checkedTrailers)
 	c.mu.Lock()
 	gotEnd, short := s.gotEnd, s.length > s.received
 	c.mu.Unlock()
@@ -176,17 +196,17 @@ func (c *Conn) onTrailers(b *Batch, s *Stream, block openBlock) error {
 		return &streamError{block.id, CodeStreamClosed, "HEADERS after END_STREAM"}
 	case !block.end:
 		return &streamError{block.id, CodeProtocol, "a second header block that does not end the stream"}
-	case c.dec.oversize():
+	case hb.oversize:
 		return &streamError{block.id, CodeProtocol, "trailers larger than SETTINGS_MAX_HEADER_LIST_SIZE"}
-	case fault != "":
-		return &streamError{block.id, CodeProtocol, fault}
+	case hb.fault != "":
+		return &streamError{block.id, CodeProtocol, hb.fault}
 	case short:
 		return &streamError{block.id, CodeProtocol, "DATA that does not add up to content-length"}
 	}
 	c.mu.Lock()
 	c.ended(b, s, true)
 	c.mu.Unlock()
-	s.recv.Headers(b, BlockTrailers, c.dec.fields, true)
+	s.recv.Headers(b, BlockTrailers, hb.fields, true)
 	return nil
 }
 

@@ -61,7 +61,6 @@ func (c *Conn) flush(b *Batch) {
 		c.mu.Unlock()
 		n, err := c.sock.write(c.writing.buf.b)
 		c.mu.Lock()
-		c.flushed += uint64(n)
 		switch {
 		case err != nil:
 			c.writeFailed(b, err)
@@ -77,6 +76,7 @@ func (c *Conn) flush(b *Batch) {
 // load makes what is queued the parcel of the one who writes.
 func (c *Conn) load() {
 	c.busy = true
+	c.handed += uint64(len(c.out.buf.b))
 	c.out, c.writing = parcel{marks: c.writing.marks[:0]}, c.out
 }
 
@@ -145,9 +145,6 @@ func (c *Conn) writeParcel(p []byte) error {
 			return err
 		}
 		n, err := c.nc.Write(p[:min(len(p), bufferSize)])
-		c.mu.Lock()
-		c.flushed += uint64(n)
-		c.mu.Unlock()
 		if err != nil {
 			return err
 		}

@@ -6,8 +6,8 @@ import "time"
 // its connection, or on whichever goroutine ends the stream. Calls for one
 // stream may come from two goroutines at once only for Ended and Expired.
 type Receiver interface {
-	// Headers brings a header block. The fields are valid during the call;
-	// their strings may be kept. Trailers always come with end.
+	// Headers brings a header block. The fields never change and may be
+	// kept. Trailers always come with end.
 	Headers(b *Batch, kind BlockKind, fields []Field, end bool)
 	// Data brings bytes as they came on s, valid during the call. The
 	// receiver passes them on with Stream.Send, naming s, or says s.Discard:
@@ -95,8 +95,8 @@ func (s *Stream) ID() uint32 { return s.id }
 // Conn returns the connection; nil if it was never opened.
 func (s *Stream) Conn() *Conn { return s.conn }
 
-// SendHeaders sends a header block, after what is queued. The fields may be
-// used again when it returns. On a stream that ended it does nothing.
+// SendHeaders sends a header block, after what is queued. The fields must not
+// change any more. On a stream that ended it does nothing.
 func (s *Stream) SendHeaders(b *Batch, fields []Field, end bool) {
 	c := s.conn
 	c.mu.Lock()
@@ -104,7 +104,7 @@ func (s *Stream) SendHeaders(b *Batch, fields []Field, end bool) {
 	switch {
 	case s.gone || s.sentEnd || s.tail != tailNone:
 	case s.queued() > 0:
-		s.trailers = append([]Field(nil), fields...)
+		s.trailers = fields
 		s.tail = tailTrailers
 	default:
 		c.writeHeaders(s.id, fields, end)

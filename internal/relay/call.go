@@ -211,7 +211,7 @@ func (c *Call) requestTrailers(b *h2.Batch, fields []h2.Field) {
 	}
 	if c.kept != nil {
 		c.kept.end = true
-		c.kept.trailers = append([]h2.Field{}, fields...)
+		c.kept.trailers = fields
 	}
 	if c.up != nil {
 		c.up.SendHeaders(b, fields, true)

@@ -70,19 +70,18 @@ var keptPool = sync.Pool{New: func() any { return &kept{} }}
 
 func newKept(fields []h2.Field) *kept {
 	k := keptPool.Get().(*kept)
-	k.fields = append(k.fields[:0], fields...)
+	k.fields = fields
 	return k
 }
 
 // free gives the memory back. A body that grew is left to the collector.
 func (k *kept) free(budget *h2.Budget) {
 	budget.Release(k.reserved)
-	clear(k.fields)
 	body := k.body[:0]
 	if cap(body) > smallBody {
 		body = nil
 	}
-	*k = kept{fields: k.fields[:0], body: body}
+	*k = kept{body: body}
 	keptPool.Put(k)
 }
 
