@@ -114,7 +114,8 @@ func (b *backend) open(stream grpc.ServerStream) (*follow, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.seen[in.call] {
-		b.faults.addf("call %x came twice", in.call)
+		method, _ := grpc.Method(stream.Context())
+		b.faults.addf("call %x of %s came twice", in.call, method)
 	}
 	b.seen[in.call] = true
 	return in, nil

@@ -166,6 +166,7 @@ type call struct {
 	id       uint64
 	cancels  bool
 	received follow
+	reached  bool // something of a response has come
 }
 
 // run makes a call of a random kind. The error is how it ended.
@@ -176,6 +177,10 @@ func (c *call) run(ctx context.Context, conn *grpc.ClientConn) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		header, _ := stream.Header() // its error is that of the call
+		c.reached = len(header) > 0 || len(stream.Trailer()) > 0
+	}()
 	switch kind {
 	case "Unary", "Flood":
 		// io.EOF says that the call is over; receiving tells how.
@@ -246,6 +251,12 @@ func (c *call) settle(err error) {
 	c.messages.Add(int64(c.received.next))
 	code := status.Code(err)
 	switch {
+	case err == nil && !c.reached && c.allowed != nil:
+		// grpc-go tries a call again whose connection broke before it was
+		// written. Breaks that connection as well while it sends the messages
+		// over, RecvMsg returns the io.EOF of that sending, which reads as
+		// success. No status has come from anywhere.
+		c.broken.Add(1)
 	case err == nil:
 		if err := c.received.complete(); err != nil {
 			c.faults.addf("%s: %v", c.name, err)
