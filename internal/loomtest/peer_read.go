@@ -78,7 +78,7 @@ func (p *Peer) read() {
 }
 
 func (p *Peer) readFrames() error {
-	if p.accepts && !p.opts.silent {
+	if p.accepts {
 		preface := make([]byte, len(http2.ClientPreface))
 		if _, err := io.ReadFull(p.conn, preface); err != nil {
 			return err

@@ -27,7 +27,8 @@ type rig struct {
 	counters *h2.Counters
 	budget   *h2.Budget
 	observer *observer
-	dialer   *loomtest.Listener // where the backend's connections arrive, in memory
+	dialer   *loomtest.Listener                      // where the backend's connections arrive, in memory
+	dial     func(context.Context) (net.Conn, error) // takes the place of dialer if set
 	ups      *loomtest.UpstreamListener
 	serving  sync.WaitGroup
 }
@@ -97,7 +98,12 @@ func (r *rig) listenUpstream() func(context.Context, string, string) (net.Conn, 
 	if !r.opts.tcp {
 		r.dialer = loomtest.Listen()
 		r.ups = loomtest.ServeUpstream(r.t, r.dialer, r.opts.upstream...)
-		return func(ctx context.Context, _, _ string) (net.Conn, error) { return r.dialer.DialAddr(ctx, "") }
+		return func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if r.dial != nil {
+				return r.dial(ctx)
+			}
+			return r.dialer.DialAddr(ctx, "")
+		}
 	}
 	ln := listenTCP(r.t)
 	r.ups = loomtest.ServeUpstream(r.t, ln, r.opts.upstream...)

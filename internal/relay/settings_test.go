@@ -30,7 +30,8 @@ type flow struct {
 }
 
 // startFlow opens a call for bytes to go up, or down. The receiver starts with
-// the given settings, which have been acknowledged.
+// the given settings, which have been acknowledged. The answer has begun, so
+// that nothing of the request is kept.
 func startFlow(t *testing.T, r *rig, up bool, settings ...http2.Setting) flow {
 	t.Helper()
 	receiver := []loomtest.Option{loomtest.Without(noWindows), loomtest.WithSettings(settings...)}
@@ -46,11 +47,11 @@ func startFlow(t *testing.T, r *rig, up bool, settings ...http2.Setting) flow {
 	upID, _ := u.WantCall()
 	u.WantSettingsAck()
 	down.WantSettingsAck()
+	u.Headers(upID)
+	down.WantHeaders(id)
 	if up {
 		return flow{down.Peer, u.Peer, id, upID}
 	}
-	u.Headers(upID)
-	down.WantHeaders(id)
 	return flow{u.Peer, down.Peer, upID, id}
 }
 
