@@ -9,7 +9,8 @@ const bufferSize = 64 << 10
 // buffer is memory for one read or one write. Connections hold one only
 // while there are bytes in it.
 type buffer struct {
-	b []byte
+	b  []byte
+	at int // of the first byte not dealt with
 }
 
 // bufferPool is shared by all connections, so that memory follows the bytes
@@ -20,11 +21,11 @@ var bufferPool = sync.Pool{
 
 func getBuffer() *buffer { return bufferPool.Get().(*buffer) }
 
-// putBuffer gives a buffer back. One that grew far is left to the collector.
+// putBuffer gives a buffer back. One of another size is left to the collector.
 func putBuffer(x *buffer) {
-	if cap(x.b) > 4*bufferSize {
+	if cap(x.b) != bufferSize {
 		return
 	}
-	x.b = x.b[:0]
+	x.b, x.at = x.b[:0], 0
 	bufferPool.Put(x)
 }

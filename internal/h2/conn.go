@@ -91,7 +91,6 @@ type Conn struct {
 	busy       bool          // somebody is at the socket
 	noted      bool          // some batch will flush it
 	allWritten chan struct{} // closed by the one who writes last; nil if nobody waits
-	total      uint64        // bytes ever put into out
 	handed     uint64        // bytes ever given to the socket: the peer may have seen them
 	ready      []*Stream
 	grace      int  // frames that carry nothing which the peer may answer ours with
@@ -188,7 +187,7 @@ func (c *Conn) wake() { _ = c.nc.SetReadDeadline(time.Unix(1, 0)) }
 // with it, so that one that speaks HTTP/1 can be answered in its own tongue.
 func (c *Conn) greet() {
 	c.greeted = true
-	x := c.outBuffer()
+	x := c.out.room(256)
 	if !c.server {
 		x.b = append(x.b, preface...)
 	}
@@ -196,7 +195,6 @@ func (c *Conn) greet() {
 	if extra := c.recvWindow - defaultWindow; extra > 0 {
 		x.b = appendWindowUpdate(x.b, 0, extra)
 	}
-	c.wrote(x)
 }
 
 // begin sends the greeting and sets the alarms.
@@ -303,13 +301,13 @@ func (c *Conn) Open(b *Batch, s *Stream, recv Receiver, fields []Field, end bool
 		return ErrClosed
 	case c.goneAway || c.draining != notDraining || c.nextID > maxStreamID:
 		return ErrDraining
-	case len(c.streams) >= int(min(c.peer.maxStreams, maxStreamID)), c.outLen() > 4*c.opts.Limits.Outbox:
+	case len(c.streams) >= int(min(c.peer.maxStreams, maxStreamID)), c.out.len() > 4*c.opts.Limits.Outbox:
 		c.wanted = true
 		return ErrFull
 	}
 	c.register(b, s, recv, c.nextID)
 	c.nextID += 2
-	s.offset = c.total
+	s.offset = c.handed + uint64(c.out.len())
 	c.writeHeaders(s.id, fields, end)
 	s.sentHead, s.sentEnd = true, end
 	c.touch(b)

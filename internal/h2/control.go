@@ -33,9 +33,8 @@ func (c *Conn) onSettings(b *Batch, h frameHeader, p []byte) error {
 	}
 	if !c.dead {
 		// Before any DATA that the new windows allow (RFC 9113, section 6.5.3).
-		x := c.outBuffer()
+		x := c.out.room(frameHeaderLen)
 		x.b = appendFrameHeader(x.b, 0, frameSettings, flagAck, 0)
-		c.wrote(x)
 		c.replied(b)
 	}
 	if c.wanted {
@@ -99,9 +98,8 @@ func (c *Conn) onPing(b *Batch, h frameHeader, p []byte) error {
 	if c.dead {
 		return nil
 	}
-	x := c.outBuffer()
+	x := c.out.room(frameHeaderLen + 8)
 	x.b = appendPing(x.b, true, [8]byte(p))
-	c.wrote(x)
 	c.replied(b)
 	return nil
 }

@@ -52,15 +52,33 @@ func (e *blockEncoder) setTable(size uint32) {
 	clear(e.cache[:])
 }
 
+// known returns the block of fields if it was encoded before and still means
+// the same; nil if not.
+func (e *blockEncoder) known(fields []Field) []byte {
+	for i := range e.cache {
+		if c := &e.cache[i]; len(c.fields) == len(fields) && len(fields) > 0 && &c.fields[0] == &fields[0] {
+			return c.raw
+		}
+	}
+	return nil
+}
+
+// encodedBound is at least the length of the block of fields.
+func encodedBound(fields []Field) int {
+	n := 3 * hpackIntMax // size updates
+	for i := range fields {
+		n += len(fields[i].Name) + len(fields[i].Value) + 3*hpackIntMax
+	}
+	return n + n/maxFrameSize*frameHeaderLen // CONTINUATION
+}
+
+// hpackIntMax is the most bytes that an integer of a block takes here.
+const hpackIntMax = 6
+
 // append appends the block of fields to dst.
 func (e *blockEncoder) append(dst []byte, fields []Field) []byte {
 	if len(fields) == 0 {
 		return dst
-	}
-	for i := range e.cache {
-		if c := &e.cache[i]; len(c.fields) == len(fields) && &c.fields[0] == &fields[0] {
-			return append(dst, c.raw...)
-		}
 	}
 	at := len(dst)
 	dst = e.encode(dst, fields)

@@ -4,14 +4,13 @@ package h2
 // END_STREAM if that is all of it and end is set. It returns how much it was.
 func (c *Conn) writeData(s *Stream, p []byte, end bool, from *Stream) int {
 	room := min(s.sendWindow, c.sendWindow)
-	if c.outLen() >= c.opts.Limits.Outbox {
+	if c.out.len() >= c.opts.Limits.Outbox {
 		room = 0
 	}
 	n := int(max(0, min(room, int64(len(p)))))
 	if n == 0 && (len(p) > 0 || !end) {
 		return 0
 	}
-	x := c.outBuffer()
 	for rest := p[:n]; ; {
 		k := min(len(rest), c.peer.maxFrame)
 		var flags frameFlags
@@ -20,6 +19,7 @@ func (c *Conn) writeData(s *Stream, p []byte, end bool, from *Stream) int {
 			flags = flagEndStream
 			s.sentEnd = true
 		}
+		x := c.out.room(frameHeaderLen + k)
 		x.b = appendFrameHeader(x.b, k, frameData, flags, s.id)
 		x.b = append(x.b, rest[:k]...)
 		rest = rest[k:]
@@ -28,7 +28,6 @@ func (c *Conn) writeData(s *Stream, p []byte, end bool, from *Stream) int {
 			break
 		}
 	}
-	c.wrote(x)
 	s.sendWindow -= int64(n)
 	c.sendWindow -= int64(n)
 	if from != nil && n > 0 {
@@ -126,7 +125,7 @@ func (c *Conn) sendTail(b *Batch, s *Stream) {
 // the socket a frame each in turn, as long as there is room for them.
 func (c *Conn) pumpReady(b *Batch) {
 	for i := 0; i < len(c.ready); i++ {
-		if c.sendWindow <= 0 || c.outLen() >= c.opts.Limits.Outbox {
+		if c.sendWindow <= 0 || c.out.len() >= c.opts.Limits.Outbox {
 			c.ready = append(c.ready[:0], c.ready[i:]...)
 			return
 		}
@@ -190,9 +189,8 @@ func (c *Conn) creditStream(b *Batch, s *Stream) {
 	}
 	s.consumed = 0
 	s.recvWindow += n
-	x := c.outBuffer()
+	x := c.out.room(frameHeaderLen + 4)
 	x.b = appendWindowUpdate(x.b, s.id, n)
-	c.wrote(x)
 	c.touch(b)
 }
 
@@ -213,9 +211,8 @@ func (c *Conn) creditConn(b *Batch) {
 	}
 	c.held = false
 	c.recvWindow += c.received
-	x := c.outBuffer()
+	x := c.out.room(frameHeaderLen + 4)
 	x.b = appendWindowUpdate(x.b, 0, c.received)
-	c.wrote(x)
 	c.received = 0
 	c.touch(b)
 }

@@ -7,7 +7,7 @@ import (
 
 // parcel is what goes to the socket in one piece.
 type parcel struct {
-	buf     *buffer // nil when there is nothing
+	bufs    []*buffer
 	marks   []mark
 	control int // frames in it that answer the peer
 }
@@ -18,23 +18,47 @@ type mark struct {
 	n    int
 }
 
-// outBuffer returns the buffer to append to; wrote must follow.
-func (c *Conn) outBuffer() *buffer {
-	if c.out.buf == nil {
-		c.out.buf = getBuffer()
+func (p *parcel) empty() bool { return len(p.bufs) == 0 }
+
+func (p *parcel) len() int {
+	n := 0
+	for _, x := range p.bufs {
+		n += len(x.b)
 	}
-	c.total -= uint64(len(c.out.buf.b))
-	return c.out.buf
+	return n
 }
 
-// wrote accounts for what was appended since outBuffer.
-func (c *Conn) wrote(x *buffer) { c.total += uint64(len(x.b)) }
-
-func (c *Conn) outLen() int {
-	if c.out.buf == nil {
-		return 0
+// room returns the buffer that the next n bytes are appended to.
+func (p *parcel) room(n int) *buffer {
+	if k := len(p.bufs) - 1; k >= 0 && cap(p.bufs[k].b)-len(p.bufs[k].b) >= n {
+		return p.bufs[k]
 	}
-	return len(c.out.buf.b)
+	x := getBuffer()
+	if n > cap(x.b) {
+		putBuffer(x)
+		x = &buffer{b: make([]byte, 0, n)}
+	}
+	p.bufs = append(p.bufs, x)
+	return x
+}
+
+// next returns what is to be written next, or nil.
+func (p *parcel) next() []byte {
+	if p.empty() {
+		return nil
+	}
+	return p.bufs[0].b[p.bufs[0].at:]
+}
+
+// wrote takes n bytes off the front.
+func (p *parcel) wrote(n int) {
+	x := p.bufs[0]
+	if x.at += n; x.at == len(x.b) {
+		copy(p.bufs, p.bufs[1:])
+		p.bufs[len(p.bufs)-1] = nil
+		p.bufs = p.bufs[:len(p.bufs)-1]
+		putBuffer(x)
+	}
 }
 
 // touch has the batch flush the connection, unless some batch will anyway.
@@ -52,32 +76,48 @@ func (c *Conn) flush(b *Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.noted = false
-	for !c.busy && c.out.buf != nil && !c.dead {
+	for !c.busy && !c.out.empty() && !c.dead {
 		c.load()
 		if c.sock == nil {
-			c.startWriter(0)
+			c.startWriter()
 			return
 		}
 		c.mu.Unlock()
-		n, err := c.sock.write(c.writing.buf.b)
+		err := c.writeNow()
 		c.mu.Lock()
 		switch {
 		case err != nil:
 			c.writeFailed(b, err)
 			return
-		case n < len(c.writing.buf.b):
-			c.startWriter(n)
+		case !c.writing.empty():
+			c.startWriter()
 			return
 		}
 		c.unload(b)
 	}
 }
 
+// writeNow writes what the socket takes without waiting.
+func (c *Conn) writeNow() error {
+	for !c.writing.empty() {
+		p := c.writing.next()
+		n, err := c.sock.write(p)
+		if err != nil {
+			return err
+		}
+		c.writing.wrote(n)
+		if n < len(p) {
+			return nil
+		}
+	}
+	return nil
+}
+
 // load makes what is queued the parcel of the one who writes.
 func (c *Conn) load() {
 	c.busy = true
-	c.handed += uint64(len(c.out.buf.b))
-	c.out, c.writing = parcel{marks: c.writing.marks[:0]}, c.out
+	c.handed += uint64(c.out.len())
+	c.out, c.writing = parcel{bufs: c.writing.bufs[:0], marks: c.writing.marks[:0]}, c.out
 }
 
 // unload is called when the parcel has left: its bytes are accounted for,
@@ -91,7 +131,7 @@ func (c *Conn) unload(b *Batch) {
 
 // written tells who waits for it that nothing is left to write.
 func (c *Conn) written() {
-	if c.allWritten != nil && (c.out.buf == nil || c.dead) {
+	if c.allWritten != nil && (c.out.empty() || c.dead) {
 		close(c.allWritten)
 		c.allWritten = nil
 	}
@@ -104,23 +144,24 @@ func (c *Conn) release(b *Batch, p *parcel) {
 	}
 	p.marks = p.marks[:0]
 	p.control = 0
-	if p.buf != nil {
-		putBuffer(p.buf)
-		p.buf = nil
+	for i, x := range p.bufs {
+		putBuffer(x)
+		p.bufs[i] = nil
 	}
+	p.bufs = p.bufs[:0]
 }
 
-func (c *Conn) startWriter(off int) {
+func (c *Conn) startWriter() {
 	c.wg.Add(1)
-	go c.write(off)
+	go c.write()
 }
 
-// write is the writer goroutine. It owns the parcel, of which off bytes are gone.
-func (c *Conn) write(off int) {
+// write is the writer goroutine. It owns the parcel under way.
+func (c *Conn) write() {
 	defer c.wg.Done()
 	b := NewBatch()
-	for more := true; more; off = 0 {
-		err := c.writeParcel(c.writing.buf.b[off:])
+	for more := true; more; {
+		err := c.writeParcel()
 		b.Now = time.Now()
 		c.mu.Lock()
 		if err != nil {
@@ -128,7 +169,7 @@ func (c *Conn) write(off int) {
 			more = false
 		} else {
 			c.unload(b)
-			if more = c.out.buf != nil && !c.dead; more {
+			if more = !c.out.empty() && !c.dead; more {
 				c.load()
 			}
 		}
@@ -137,18 +178,18 @@ func (c *Conn) write(off int) {
 	}
 }
 
-// writeParcel writes p, waiting as long as some of it leaves within the time
-// that a stream may be stuck.
-func (c *Conn) writeParcel(p []byte) error {
-	for len(p) > 0 {
+// writeParcel writes the parcel, waiting as long as some of it leaves within
+// the time that a stream may be stuck.
+func (c *Conn) writeParcel() error {
+	for !c.writing.empty() {
 		if err := c.nc.SetWriteDeadline(time.Now().Add(c.opts.Limits.Stall)); err != nil {
 			return err
 		}
-		n, err := c.nc.Write(p[:min(len(p), bufferSize)])
+		n, err := c.nc.Write(c.writing.next())
+		c.writing.wrote(n)
 		if err != nil {
 			return err
 		}
-		p = p[n:]
 	}
 	return nil
 }
@@ -168,23 +209,28 @@ func (c *Conn) writeFailed(b *Batch, err error) {
 // writeHeaders appends a header block as HEADERS and, if it is long,
 // CONTINUATION frames.
 func (c *Conn) writeHeaders(id uint32, fields []Field, end bool) {
-	x := c.outBuffer()
-	defer c.wrote(x)
-	at := len(x.b)
+	c.answered(2)
 	var flags frameFlags
 	if end {
 		flags = flagEndStream
 	}
+	if raw := c.enc.known(fields); raw != nil {
+		x := c.out.room(frameHeaderLen + len(raw))
+		x.b = appendFrameHeader(x.b, len(raw), frameHeaders, flags|flagEndHeaders, id)
+		x.b = append(x.b, raw...)
+		return
+	}
+	x := c.out.room(frameHeaderLen + encodedBound(fields))
+	at := len(x.b)
 	x.b = appendFrameHeader(x.b, 0, frameHeaders, flags|flagEndHeaders, id)
 	x.b = c.enc.append(x.b, fields)
 	n := len(x.b) - at - frameHeaderLen
 	if n > c.peer.maxFrame {
 		block := append([]byte(nil), x.b[at+frameHeaderLen:]...)
 		x.b = appendBlock(x.b[:at], block, c.peer.maxFrame, flags, id)
-	} else {
-		x.b[at], x.b[at+1], x.b[at+2] = byte(n>>16), byte(n>>8), byte(n)
+		return
 	}
-	c.answered(2)
+	x.b[at], x.b[at+1], x.b[at+2] = byte(n>>16), byte(n>>8), byte(n)
 }
 
 func appendBlock(dst, block []byte, size int, flags frameFlags, id uint32) []byte {
@@ -207,9 +253,8 @@ func (c *Conn) writeReset(b *Batch, id uint32, code ErrCode) {
 	if c.dead {
 		return
 	}
-	x := c.outBuffer()
+	x := c.out.room(frameHeaderLen + 4)
 	x.b = appendRSTStream(x.b, id, code)
-	c.wrote(x)
 	c.replied(b)
 }
 
@@ -234,8 +279,7 @@ func (c *Conn) writeControl(b *Batch, frame []byte) {
 	if c.dead {
 		return
 	}
-	x := c.outBuffer()
+	x := c.out.room(len(frame))
 	x.b = append(x.b, frame...)
-	c.wrote(x)
 	c.touch(b)
 }

@@ -186,6 +186,10 @@ func (c *Call) keep(b *h2.Batch, p []byte, end bool) bool {
 		// The stream's window bounds what can come before an attempt takes it.
 		most += c.relay.opts.H2.Limits.MaxWindow
 	}
+	if c.up != nil && k.hopeless(p, most) {
+		c.release(b)
+		return true
+	}
 	if k.add(p, most, c.relay.opts.H2.Budget) {
 		if c.up == nil {
 			k.unsent += len(p)

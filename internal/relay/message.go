@@ -2,11 +2,17 @@ package relay
 
 import "encoding/binary"
 
+// prefixLen is how long the prefix of a message is: a flag and its size.
+const prefixLen = 5
+
+// messageSize reads the size of the message that p begins with.
+func messageSize(p []byte) int { return int(binary.BigEndian.Uint32(p[1:prefixLen])) }
+
 // messageScanner finds the boundaries of the length-prefixed messages in the
 // bytes of one direction of a call as they pass (gRPC over HTTP/2,
 // "Length-Prefixed-Message"). The zero value is at a boundary.
 type messageScanner struct {
-	prefix [5]byte
+	prefix [prefixLen]byte
 	have   int    // bytes of prefix that have come
 	left   uint32 // bytes of the message that have not
 }
@@ -21,7 +27,7 @@ func (m *messageScanner) scan(p []byte, done func(size int)) {
 			if m.have < len(m.prefix) {
 				return
 			}
-			m.left = binary.BigEndian.Uint32(m.prefix[1:])
+			m.left = uint32(messageSize(m.prefix[:]))
 		}
 		n := min(uint64(m.left), uint64(len(p)))
 		m.left -= uint32(n)
@@ -30,6 +36,6 @@ func (m *messageScanner) scan(p []byte, done func(size int)) {
 			return
 		}
 		m.have = 0
-		done(int(binary.BigEndian.Uint32(m.prefix[1:])))
+		done(messageSize(m.prefix[:]))
 	}
 }

@@ -85,6 +85,12 @@ func (k *kept) free(budget *h2.Budget) {
 	keptPool.Put(k)
 }
 
+// hopeless reports whether p begins a message that is too large to be kept
+// whole: it shows in the prefix, before anything is copied in vain.
+func (k *kept) hopeless(p []byte, most int) bool {
+	return len(k.body) == 0 && len(p) >= prefixLen && messageSize(p)+prefixLen > most
+}
+
 // add keeps p as well. It reports false when that is more than a call may
 // keep, or than the process has room for.
 func (k *kept) add(p []byte, most int, budget *h2.Budget) bool {
