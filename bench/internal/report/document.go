@@ -48,7 +48,7 @@ func (d Document) Write(w io.Writer) error {
 // Summary writes what was measured, without what it was measured on.
 func Summary(w io.Writer, res suite.Result) error {
 	var b bytes.Buffer
-	for _, write := range []func(io.Writer, suite.Result) error{writeLoads, writeIdle, writeMixed, writeTargets, writeRatios} {
+	for _, write := range []func(io.Writer, suite.Result) error{writeLoads, writeIdle, writeSteady, writeMixed, writeTargets, writeRatios} {
 		// Parts about what was not measured are empty.
 		b.Reset()
 		if err := write(&b, res); err != nil {

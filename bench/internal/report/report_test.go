@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"loom/bench/internal/mixed"
 	"loom/bench/internal/peer"
 	"loom/bench/internal/row"
 	"loom/bench/internal/suite"
@@ -44,6 +45,12 @@ func TestNumber(t *testing.T) {
 // result has loomd keep its promise against haproxy and break the one against tcp.
 func result() suite.Result {
 	return suite.Result{
+		Steady: &suite.Steady{
+			Calls: 1000, Connects: 10,
+			BeforeCalls: suite.State{FDs: 10, Goroutines: 20, Heap: 4 << 20}, AfterCalls: suite.State{FDs: 10, Goroutines: 20, Heap: 5 << 20},
+			BeforeConnects: suite.State{FDs: 10, Goroutines: 20, Heap: 5 << 20}, AfterConnects: suite.State{FDs: 30, Goroutines: 10, Heap: 5 << 20},
+		},
+		Mixed:   &mixed.Tally{Calls: 7, Wrong: 1, Lost: 2, Failed: 3, Errors: []string{"reply 3 differs"}},
 		IdleRow: row.Row{Title: "idle", Kind: row.Idle},
 		Idle:    []suite.Idle{{Peer: peer.Loomd, RSS: 50 << 20, PerConn: 20 << 10, PerStream: 3 << 10}},
 		Loads: []suite.Load{{
@@ -68,11 +75,18 @@ func TestTargets(t *testing.T) {
 		got float64
 		met bool
 	}{
-		"CPU against haproxy, 1x100":              {0.35, true}, // median of 0.4 and 0.3
-		"CPU against tcp, 1x100":                  {5, false},
-		"allocations of loomd per request, 1x100": {2, true},
-		"KiB of loomd per idle connection":        {20, true},
-		"KiB of loomd per open idle stream":       {3, false},
+		"CPU against haproxy, 1x100":                                 {0.35, true}, // median of 0.4 and 0.3
+		"CPU against tcp, 1x100":                                     {5, false},
+		"allocations of loomd per request, 1x100":                    {2, true},
+		"KiB of loomd per idle connection":                           {20, true},
+		"KiB of loomd per open idle stream":                          {3, false},
+		"open files of loomd after 1000 calls, of before":            {1, true},
+		"goroutines of loomd after 1000 calls, of before":            {1, true},
+		"heap of loomd after 1000 calls, of before":                  {1.25, false},
+		"open files of loomd after 10 connections, of before":        {3, false},
+		"goroutines of loomd after 10 connections, of before":        {0.5, true},
+		"heap of loomd after 10 connections, of before":              {1, true},
+		"wrong, lost or duplicated messages and failed calls, mixed": {6, false},
 	} {
 		p, ok := got[what]
 		if !ok {
@@ -108,8 +122,9 @@ func TestDocument(t *testing.T) {
 	for _, want := range []string{
 		"2030-01-02 03:04 UTC", "- Machine: a machine",
 		"| small | loomd   |         80 |           5.00 |", // requests and median CPU
-		"(1.00)",     // latency of the direct connection itself
-		"| 0.500 |",  // added by loomd at p50, in ms
+		"(1.00)",    // latency of the direct connection itself
+		"| 0.500 |", // added by loomd at p50, in ms
+		"after them | 30 | 10 | 5.00 |", "- reply 3 differs",
 		"| **no** |", // a promise not kept
 	} {
 		if !strings.Contains(strings.Join(strings.Fields(b.String()), " "), strings.Join(strings.Fields(want), " ")) {

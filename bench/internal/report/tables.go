@@ -84,3 +84,20 @@ func writeMixed(w io.Writer, res suite.Result) error {
 	}
 	return err
 }
+
+// writeSteady writes what loomd held before and after the steady run.
+func writeSteady(w io.Writer, res suite.Result) error {
+	if res.Steady == nil {
+		return nil
+	}
+	st := *res.Steady
+	t := &table{words: 1, header: []string{"loomd at rest", "open files", "goroutines", "heap MiB"}}
+	add := func(when string, s suite.State) {
+		t.add(when, fmt.Sprint(s.FDs), fmt.Sprint(s.Goroutines), mib(s.Heap))
+	}
+	add(fmt.Sprintf("before %d calls", st.Calls), st.BeforeCalls)
+	add("after them", st.AfterCalls)
+	add(fmt.Sprintf("before %d connections", st.Connects), st.BeforeConnects)
+	add("after them", st.AfterConnects)
+	return t.write(w)
+}
