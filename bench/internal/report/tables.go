@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"strconv"
 
 	"loom/bench/internal/peer"
 	"loom/bench/internal/stats"
@@ -93,7 +94,7 @@ func writeSteady(w io.Writer, res suite.Result) error {
 	st := *res.Steady
 	t := &table{words: 1, header: []string{"loomd at rest", "open files", "goroutines", "heap MiB"}}
 	add := func(when string, s suite.State) {
-		t.add(when, fmt.Sprint(s.FDs), fmt.Sprint(s.Goroutines), mib(s.Heap))
+		t.add(when, strconv.Itoa(s.FDs), strconv.Itoa(s.Goroutines), mib(s.Heap))
 	}
 	add(fmt.Sprintf("before %d calls", st.Calls), st.BeforeCalls)
 	add("after them", st.AfterCalls)
