@@ -111,7 +111,7 @@ func (e *blockEncoder) encode(dst []byte, fields []Field) []byte {
 	for i := range fields {
 		f := &fields[i]
 		switch {
-		case e.resize && !repeats(f):
+		case e.resize && (f.Sensitive || !repeats(f)):
 			// Only the library can write the size update that it owes, and
 			// does so before a field: one that it is told not to index.
 			_ = e.enc.WriteField(Field{Name: f.Name, Value: f.Value, Sensitive: true})
