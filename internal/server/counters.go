@@ -6,11 +6,13 @@ import (
 	"go.uber.org/zap"
 
 	"loom/internal/h2"
+	"loom/internal/relay"
 )
 
 // Counters counts how often each limit was hit.
 type Counters struct {
 	H2                 h2.Counters
+	Relay              relay.Counters
 	ConnectionsRefused atomic.Uint64 // beyond limits.connections of a listener
 }
 
@@ -33,8 +35,10 @@ func (s *Server) LogTotals() {
 		{"empty_frame_floods", &h.Noise},
 		{"control_reply_floods", &h.ControlReplies},
 		{"connection_credit_held", &h.ConnCreditHeld},
+		{"buffer_refusals", &h.BudgetRefusals},
 		{"buffer_resets", &h.BudgetResets},
 		{"stream_stalls", &h.Stalls},
+		{"requests_not_kept", &s.counters.Relay.KeptRequests},
 		{"keepalives_lost", &h.KeepaliveLost},
 		{"protocol_errors", &h.ProtocolErrors},
 		{"stream_errors", &h.StreamErrors},

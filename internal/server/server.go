@@ -73,6 +73,7 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 		Backends:    s.backends,
 		H2:          &h2.Options{Limits: limits, Budget: s.budget, Counters: &s.counters.H2},
 		KeptRequest: int(cfg.Limits.KeptRequest),
+		Counters:    &s.counters.Relay,
 		Observer:    observer,
 	})
 	return err
