@@ -14,9 +14,9 @@ const (
 
 // alarm is something to do at a time. It lies in the heap of its connection.
 type alarm struct {
-	at     time.Time
-	stream *Stream // nil for an alarm of the connection
-	index  int     // place in the heap plus one; 0 when it is not set
+	at     time.Duration // since alarms.epoch: half the size of a time.Time
+	stream *Stream       // nil for an alarm of the connection
+	index  int32         // place in the heap plus one; 0 when it is not set
 	kind   alarmKind
 }
 
@@ -25,21 +25,22 @@ type alarm struct {
 // calls with deadlines that end in time cost no timer at all.
 // Guarded by the mutex of the connection.
 type alarms struct {
+	epoch time.Time // immutable
 	heap  []*alarm
 	timer *time.Timer
-	armed time.Time // when timer fires; zero when it is not set
+	armed time.Duration // when timer fires; 0 when it is not set
 }
 
 // set puts a into the heap or moves it. fire is what the timer runs.
 func (h *alarms) set(a *alarm, at time.Time, fire func()) {
-	a.at = at
+	a.at = max(at.Sub(h.epoch), 1)
 	if a.index == 0 {
 		h.heap = append(h.heap, a)
-		a.index = len(h.heap)
-		h.up(a.index - 1)
+		a.index = int32(len(h.heap))
+		h.up(len(h.heap) - 1)
 	} else {
-		h.up(a.index - 1)
-		h.down(a.index - 1)
+		h.up(int(a.index) - 1)
+		h.down(int(a.index) - 1)
 	}
 	h.arm(fire)
 }
@@ -47,11 +48,11 @@ func (h *alarms) set(a *alarm, at time.Time, fire func()) {
 // arm sets the timer unless it fires early enough already.
 func (h *alarms) arm(fire func()) {
 	first := h.heap[0].at
-	if !h.armed.IsZero() && !first.Before(h.armed) {
+	if h.armed != 0 && first >= h.armed {
 		return
 	}
 	h.armed = first
-	d := time.Until(first)
+	d := first - time.Since(h.epoch) // not through a Time, which would wrap for the longest ones
 	if h.timer == nil {
 		h.timer = time.AfterFunc(d, fire)
 		return
@@ -61,7 +62,7 @@ func (h *alarms) arm(fire func()) {
 
 // fired is called when the timer has fired and nothing more is due.
 func (h *alarms) fired(fire func()) {
-	h.armed = time.Time{}
+	h.armed = 0
 	if len(h.heap) > 0 {
 		h.arm(fire)
 	}
@@ -71,7 +72,7 @@ func (h *alarms) clear(a *alarm) {
 	if a.index == 0 {
 		return
 	}
-	i, last := a.index-1, len(h.heap)-1
+	i, last := int(a.index)-1, len(h.heap)-1
 	h.swap(i, last)
 	h.heap[last] = nil
 	h.heap = h.heap[:last]
@@ -84,7 +85,7 @@ func (h *alarms) clear(a *alarm) {
 
 // due takes the earliest alarm that is due out of the heap; nil if none is.
 func (h *alarms) due(now time.Time) *alarm {
-	if len(h.heap) == 0 || h.heap[0].at.After(now) {
+	if len(h.heap) == 0 || h.heap[0].at > now.Sub(h.epoch) {
 		return nil
 	}
 	a := h.heap[0]
@@ -101,14 +102,14 @@ func (h *alarms) stop() {
 
 func (h *alarms) swap(i, j int) {
 	h.heap[i], h.heap[j] = h.heap[j], h.heap[i]
-	h.heap[i].index = i + 1
-	h.heap[j].index = j + 1
+	h.heap[i].index = int32(i) + 1
+	h.heap[j].index = int32(j) + 1
 }
 
 func (h *alarms) up(i int) {
 	for i > 0 {
 		p := (i - 1) / 2
-		if !h.heap[i].at.Before(h.heap[p].at) {
+		if h.heap[i].at >= h.heap[p].at {
 			return
 		}
 		h.swap(i, p)
@@ -122,10 +123,10 @@ func (h *alarms) down(i int) {
 		if m >= len(h.heap) {
 			return
 		}
-		if r := m + 1; r < len(h.heap) && h.heap[r].at.Before(h.heap[m].at) {
+		if r := m + 1; r < len(h.heap) && h.heap[r].at < h.heap[m].at {
 			m = r
 		}
-		if !h.heap[m].at.Before(h.heap[i].at) {
+		if h.heap[m].at >= h.heap[i].at {
 			return
 		}
 		h.swap(i, m)

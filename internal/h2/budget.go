@@ -37,6 +37,7 @@ func (g *Budget) Used() int64 { return g.used.Load() }
 func (g *Budget) Reserve(n int) bool {
 	if g.used.Add(int64(n)) > g.limit {
 		g.used.Add(-int64(n))
+		g.counters.BudgetRefusals.Add(1)
 		return false
 	}
 	return true

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +16,9 @@ type Owner interface {
 	// Accept gives the memory and the receiver of a stream that the peer
 	// opens; its headers follow at once. Only on the server's side.
 	Accept(b *Batch, c *Conn) (*Stream, Receiver)
-	// Changed says that Conn.Open may answer differently now: streams ended,
-	// the peer's limit rose, or it wants no more of them.
+	// Changed says that Conn.Open may answer differently now: the peer's
+	// first SETTINGS came, streams ended, its limit rose, its socket takes
+	// bytes again, or it wants no more streams.
 	Changed(b *Batch, c *Conn)
 }
 
@@ -70,43 +71,45 @@ type Conn struct {
 	ownResets    bucket
 	noise        bucket
 	lastAccepted uint32 // highest stream that the peer opened; written with mu held too
+	lastSeen     uint32 // highest that it tried to open, after the last GOAWAY too
 
 	wg sync.WaitGroup // the writer and the alarm at work
 
 	mu sync.Mutex
 	// Guarded by mu.
-	streams    map[uint32]*Stream
-	nextID     uint32 // of the next stream that we open
-	recent     recentIDs
-	peer       peerSettings
-	enc        *blockEncoder
-	sendWindow int64
-	recvWindow int64
-	received   int64 // bytes for which the peer has no connection credit yet
-	held       bool  // that credit is held back
-	buffered   int   // bytes that came in and have not left
-	reported   int   // of them, those that the budget knows of
-	out        parcel
-	writing    parcel        // owned by whoever set busy
-	busy       bool          // somebody is at the socket
-	noted      bool          // some batch will flush it
-	allWritten chan struct{} // closed by the one who writes last; nil if nobody waits
-	handed     uint64        // bytes ever given to the socket: the peer may have seen them
-	ready      []*Stream
-	grace      int  // frames that carry nothing which the peer may answer ours with
-	greeted    bool // our SETTINGS are on their way
-	unacked    int  // SETTINGS of ours without ACK
-	wanted     bool // the owner wants to hear when streams end
-	draining   drainState
-	goneAway   bool // the peer sent GOAWAY
-	dead       bool
-	cause      error // why it ended, for those who end it from outside
-	pingSent   time.Time
-	pinged     bool
-	alarms     alarms
-	start      alarm
-	keepalive  alarm
-	drainTimer alarm
+	streams      map[uint32]*Stream
+	nextID       uint32 // of the next stream that we open
+	recent       recentIDs
+	peer         peerSettings
+	enc          *blockEncoder
+	sendWindow   int64
+	recvWindow   int64
+	received     int64 // bytes for which the peer has no connection credit yet
+	held         bool  // that credit is held back
+	buffered     int   // bytes that came in and have not left
+	reported     int   // of them, those that the budget knows of
+	out          parcel
+	writing      parcel        // owned by whoever set busy
+	busy         bool          // somebody is at the socket
+	noted        bool          // some batch will flush it
+	allWritten   chan struct{} // closed by the one who writes last; nil if nobody waits
+	handed       uint64        // bytes ever given to the socket: the peer may have seen them
+	ready        []*Stream
+	grace        int  // frames that carry nothing which the peer may answer ours with
+	greeted      bool // our SETTINGS are on their way
+	unacked      int  // SETTINGS of ours without ACK
+	wanted       bool // the owner wants to hear when streams end
+	draining     drainState
+	goneAway     bool // the peer sent GOAWAY
+	dead         bool
+	answeredOnce bool  // a response has come
+	cause        error // why it ended, for those who end it from outside
+	pingSent     time.Time
+	pinged       bool
+	alarms       alarms
+	start        alarm
+	keepalive    alarm
+	drainTimer   alarm
 }
 
 // NewServer returns the side of nc that streams are opened on by the peer.
@@ -133,6 +136,7 @@ func newConn(nc net.Conn, o *Options, owner Owner, server bool) *Conn {
 		unacked:     1,
 	}
 	c.ring = c.onAlarm
+	c.alarms.epoch = time.Now()
 	c.start.kind, c.keepalive.kind, c.drainTimer.kind = alarmPreface, alarmKeepalive, alarmDrain
 	if !server {
 		c.greet() // before the headers of any stream
@@ -264,22 +268,17 @@ func (c *Conn) fill() (eof bool, err error) {
 	if n > 0 {
 		return false, nil
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return false, c.whyWoken()
-	}
-	if isEOF(err) {
-		return true, nil
-	}
-	return false, fmt.Errorf("read: %w", err)
-}
-
-func (c *Conn) whyWoken() error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cause == nil {
-		return ErrClosed
+	cause := c.cause
+	c.mu.Unlock()
+	switch {
+	case cause != nil:
+		return false, cause // it was woken, or a write has failed before
+	case isEOF(err):
+		return true, nil
+	default:
+		return false, fmt.Errorf("read: %w", err)
 	}
-	return c.cause
 }
 
 func (c *Conn) atEOF() error {
@@ -348,6 +347,9 @@ func (c *Conn) remove(b *Batch, s *Stream, reset bool) {
 		b.bytesLeft(s.source, n-s.free)
 		s.queue, s.queueAt = nil, 0
 	}
+	if s.ready && len(c.ready) > 2*len(c.streams)+16 {
+		c.ready = slices.DeleteFunc(c.ready, func(r *Stream) bool { return r.gone })
+	}
 	if c.wanted {
 		c.wanted = false
 		b.changed = append(b.changed, c)
@@ -381,6 +383,13 @@ func (c *Conn) Settled() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.settled
+}
+
+// Answered reports whether a response has ever come on the connection.
+func (c *Conn) Answered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.answeredOnce
 }
 
 // Usable reports whether the connection may take streams, now or when others end.

@@ -20,15 +20,18 @@ func (c *Conn) onSettings(b *Batch, h frameHeader, p []byte) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before := c.peer
-	if !c.settled {
+	before, first := c.peer, !c.settled
+	if first {
 		c.peer.maxStreams = maxStreamID // no limit unless these settings set one
 	}
 	if err := c.peer.apply(p); err != nil {
 		return err
 	}
 	c.settled = true
-	if c.peer.headerTable != before.headerTable {
+	if c.peer.leastTable < before.headerTable {
+		c.enc.setTable(c.peer.leastTable) // passing smallness counts (RFC 7541, section 4.2)
+	}
+	if c.peer.headerTable != before.headerTable || c.peer.leastTable < before.headerTable {
 		c.enc.setTable(c.peer.headerTable)
 	}
 	if !c.dead {
@@ -37,7 +40,7 @@ func (c *Conn) onSettings(b *Batch, h frameHeader, p []byte) error {
 		x.b = appendFrameHeader(x.b, 0, frameSettings, flagAck, 0)
 		c.replied(b)
 	}
-	if c.wanted {
+	if c.wanted || first {
 		c.wanted = false
 		b.changed = append(b.changed, c)
 	}

@@ -40,6 +40,8 @@ type blockDecoder struct {
 
 func newBlockDecoder(l *Limits) *blockDecoder {
 	d := &blockDecoder{maxSize: l.HeaderList, maxFields: l.HeaderFields, seed: maphash.MakeSeed()}
+	// The library takes two size updates at the start of a block only if the
+	// first one empties the table, though RFC 7541, section 4.2 allows others.
 	d.dec = hpack.NewDecoder(4096, d.emit)
 	// A single string of four times the list's size is a flood by itself.
 	d.dec.SetMaxStringLength(4 * l.HeaderList)

@@ -91,6 +91,9 @@ func (c *Conn) shutdown(err error) {
 		}
 	}
 	ended := c.abandon(b)
+	if !c.server && len(ended) > 0 {
+		c.release(b, &c.out) // calls that are said not to have been sent
+	}
 	polite := c.farewell(b, err)
 	c.mu.Unlock()
 	for _, s := range ended {
@@ -174,8 +177,7 @@ func (c *Conn) farewell(b *Batch, err error) bool {
 	return true
 }
 
-// linger reads on for a while after our last frame: closing a socket with
-// unread input destroys what the peer has not read yet.
+// linger gives the peer a while to read our last frame.
 func (c *Conn) linger() {
 	impatient := time.NewTimer(c.opts.Limits.Linger)
 	defer impatient.Stop()
@@ -193,13 +195,9 @@ func (c *Conn) linger() {
 			return
 		}
 	}
-	w, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || w.CloseWrite() != nil {
-		return
-	}
 	_ = c.nc.SetReadDeadline(time.Now().Add(c.opts.Limits.Linger))
 	// As much as a peer can have under way with the windows that it has.
-	_, _ = io.CopyN(io.Discard, c.nc, int64(c.opts.Limits.ConnWindow)+bufferSize)
+	readOut(c.nc, int64(c.opts.Limits.ConnWindow)+bufferSize)
 }
 
 // isEOF reports whether a read ended because the peer closed the connection.
@@ -208,14 +206,20 @@ func isEOF(err error) bool {
 }
 
 // Refuse tells a peer that has just connected that it gets no connection,
-// and closes nc. It does not wait: a fresh socket takes the few bytes at once.
+// and closes nc. It takes as long as the peer needs to go, a second at most.
 func Refuse(nc net.Conn, reason string) {
-	_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+	defer func() { _ = nc.Close() }()
+	_ = nc.SetDeadline(time.Now().Add(time.Second))
 	frames := appendFrameHeader(nil, 0, frameSettings, 0, 0)
 	if _, err := nc.Write(appendGoAway(frames, 0, CodeNo, reason)); err == nil {
-		if w, ok := nc.(interface{ CloseWrite() error }); ok {
-			_ = w.CloseWrite()
-		}
+		readOut(nc, bufferSize)
 	}
-	_ = nc.Close()
+}
+
+// readOut sends FIN and reads on to the peer's: closing a socket with unread
+// input destroys what the peer has not read yet.
+func readOut(nc net.Conn, most int64) {
+	if w, ok := nc.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
+		_, _ = io.CopyN(io.Discard, nc, most)
+	}
 }

@@ -150,7 +150,7 @@ func (c *Conn) windowRaised(b *Batch, s *Stream) {
 // bufferedChanged tells the budget what the connection holds: in coarse
 // steps while it lives, exactly once it is dead.
 func (c *Conn) bufferedChanged() {
-	if d := c.buffered - c.reported; d >= budgetGrain || d <= -budgetGrain || c.dead {
+	if d := c.buffered - c.reported; d >= budgetGrain || d <= -budgetGrain || c.dead || c.buffered == 0 && d != 0 {
 		c.opts.Budget.used.Add(int64(d))
 		c.reported = c.buffered
 	}
@@ -178,7 +178,7 @@ func (c *Conn) creditLeft(b *Batch, s *Stream, n int) {
 // The window of a stream of which nothing is held here doubles: its receiver
 // is not what it waits for.
 func (c *Conn) creditStream(b *Batch, s *Stream) {
-	if 2*s.consumed < s.window {
+	if 2*s.consumed < s.window || c.dead {
 		return
 	}
 	n := s.consumed
@@ -199,7 +199,7 @@ func (c *Conn) creditStream(b *Batch, s *Stream) {
 // connection may buffer bounds it, counting the credit that is out already.
 func (c *Conn) creditConn(b *Batch) {
 	l := &c.opts.Limits
-	if 2*c.received < int64(l.ConnWindow) {
+	if 2*c.received < int64(l.ConnWindow) || c.dead {
 		return
 	}
 	if c.buffered+l.ConnWindow > l.Buffered {

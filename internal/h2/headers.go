@@ -17,33 +17,24 @@ func (c *Conn) onHeaders(b *Batch, h frameHeader, p []byte) error {
 	if !ok {
 		return connError(CodeProtocol, "HEADERS with more padding than frame")
 	}
-	selfish := false
+	block := openBlock{id: h.id, end: h.flags&flagEndStream != 0}
 	if h.flags&flagPriority != 0 {
 		if len(p) < 5 {
 			return connError(CodeFrameSize, "HEADERS too short for their priority")
 		}
-		selfish = binary.BigEndian.Uint32(p)&maxStreamID == h.id
+		block.selfish = binary.BigEndian.Uint32(p)&maxStreamID == h.id
 		p = p[5:]
 	}
-	block := openBlock{id: h.id, end: h.flags&flagEndStream != 0}
-	var err error
-	if h.flags&flagEndHeaders != 0 {
-		var hb *headerBlock
-		if hb, err = c.dec.whole(p); err == nil {
-			err = c.onBlock(b, block, hb)
-		}
-	} else {
+	if h.flags&flagEndHeaders == 0 {
 		c.block = block
 		c.dec.begin()
-		err = c.onFragment(b, h, p)
+		return c.onFragment(b, h, p)
 	}
+	hb, err := c.dec.whole(p)
 	if err != nil {
 		return err
 	}
-	if selfish {
-		return &streamError{h.id, CodeProtocol, "a stream that depends on itself"}
-	}
-	return nil
+	return c.onBlock(b, block, hb)
 }
 
 func (c *Conn) onContinuation(b *Batch, h frameHeader, p []byte) error {
@@ -92,6 +83,8 @@ func (c *Conn) onBlock(b *Batch, block openBlock, hb *headerBlock) error {
 	switch {
 	case s == nil && c.server:
 		return c.onRequest(b, block, hb)
+	case block.selfish:
+		return &streamError{block.id, CodeProtocol, "a stream that depends on itself"}
 	case s == nil:
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -113,13 +106,22 @@ func (c *Conn) onRequest(b *Batch, block openBlock, hb *headerBlock) error {
 		hb.check(checkedRequest)
 		kind, fault = BlockHeaders, hb.fault
 	}
+	if block.selfish {
+		fault = "a stream that depends on itself"
+	}
 	c.mu.Lock()
-	if c.lastAccepted >= block.id || c.draining == drainLast {
+	again := c.lastSeen >= block.id
+	c.lastSeen = max(c.lastSeen, block.id)
+	if again || c.draining == drainLast {
+		// After the last GOAWAY the peer tries elsewhere; what still comes
+		// for the stream is ignored.
+		c.recent.add(block.id, true)
 		c.mu.Unlock()
-		return nil // after the last GOAWAY the peer tries elsewhere
+		return nil
 	}
 	c.lastAccepted = block.id
-	full := len(c.streams) >= c.opts.Limits.Streams
+	// Answers that the socket does not take are as bad as calls that stay open.
+	full := len(c.streams) >= c.opts.Limits.Streams || c.out.len() > 4*c.opts.Limits.Outbox
 	c.mu.Unlock()
 	if fault != "" {
 		return &streamError{block.id, CodeProtocol, fault}
@@ -145,7 +147,7 @@ func (c *Conn) mayOpen(id uint32) error {
 	if id%2 == 0 {
 		return connError(CodeProtocol, "a stream with an even identifier")
 	}
-	if id > c.lastAccepted {
+	if id > c.lastSeen {
 		return nil
 	}
 	c.mu.Lock()
@@ -179,6 +181,7 @@ func (c *Conn) onResponse(b *Batch, s *Stream, block openBlock, hb *headerBlock)
 		return nil
 	}
 	c.mu.Lock()
+	c.answeredOnce = true
 	s.gotHead, s.length = true, hb.length
 	c.ended(b, s, block.end)
 	c.mu.Unlock()

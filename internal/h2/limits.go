@@ -82,6 +82,7 @@ type Counters struct {
 	Noise           atomic.Uint64
 	ControlReplies  atomic.Uint64
 	ConnCreditHeld  atomic.Uint64 // times that Limits.Buffered held connection credit back
+	BudgetRefusals  atomic.Uint64 // request bytes for which the process had no room
 	BudgetResets    atomic.Uint64 // streams reset at the cap of the process
 	Stalls          atomic.Uint64
 	KeepaliveLost   atomic.Uint64

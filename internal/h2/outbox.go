@@ -1,7 +1,9 @@
 package h2
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -86,7 +88,7 @@ func (c *Conn) flush(b *Batch) {
 		err := c.writeNow()
 		c.mu.Lock()
 		switch {
-		case err != nil:
+		case err != nil, c.dead:
 			c.writeFailed(b, err)
 			return
 		case !c.writing.empty():
@@ -127,6 +129,10 @@ func (c *Conn) unload(b *Batch) {
 	c.busy = false
 	c.pumpReady(b)
 	c.written()
+	if c.wanted && c.out.len() <= 4*c.opts.Limits.Outbox {
+		c.wanted = false
+		b.changed = append(b.changed, c)
+	}
 }
 
 // written tells who waits for it that nothing is left to write.
@@ -187,6 +193,9 @@ func (c *Conn) writeParcel() error {
 		}
 		n, err := c.nc.Write(c.writing.next())
 		c.writing.wrote(n)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			c.opts.Counters.Stalls.Add(1)
+		}
 		if err != nil {
 			return err
 		}
@@ -194,7 +203,8 @@ func (c *Conn) writeParcel() error {
 	return nil
 }
 
-// writeFailed ends the connection after a write that failed.
+// writeFailed ends the connection after a write that failed. What the peer
+// said before it went is still read: answers may be among it.
 func (c *Conn) writeFailed(b *Batch, err error) {
 	c.release(b, &c.writing)
 	c.busy = false
@@ -202,8 +212,8 @@ func (c *Conn) writeFailed(b *Batch, err error) {
 	c.written()
 	if c.cause == nil {
 		c.cause = fmt.Errorf("write: %w", err)
+		_ = c.nc.SetReadDeadline(time.Now().Add(c.opts.Limits.Linger))
 	}
-	c.wake()
 }
 
 // writeHeaders appends a header block as HEADERS and, if it is long,
@@ -261,6 +271,9 @@ func (c *Conn) writeReset(b *Batch, id uint32, code ErrCode) {
 // replied counts a frame that answers the peer, and ends the connection of
 // one that makes us answer but does not read.
 func (c *Conn) replied(b *Batch) {
+	if c.cause != nil {
+		return
+	}
 	c.out.control++
 	if c.out.control+c.writing.control > c.opts.Limits.ControlReplies && c.busy {
 		c.opts.Counters.ControlReplies.Add(1)

@@ -10,6 +10,7 @@ import (
 type openBlock struct {
 	id            uint32 // 0 when there is none
 	end           bool   // END_STREAM was set
+	selfish       bool   // its priority makes the stream depend on itself
 	continuations int
 }
 
@@ -163,7 +164,7 @@ func (c *Conn) onStreamError(b *Batch, e *streamError) error {
 // idle reports whether stream id was never opened.
 func (c *Conn) idle(id uint32) bool {
 	if c.server {
-		return id%2 == 0 || id > c.lastAccepted
+		return id%2 == 0 || id > c.lastSeen
 	}
 	return id%2 == 0 || id >= c.nextID
 }

@@ -28,6 +28,7 @@ const (
 // peerSettings are the settings that a peer has told us.
 type peerSettings struct {
 	headerTable   uint32
+	leastTable    uint32 // least headerTable of the last SETTINGS frame
 	maxStreams    uint32
 	initialWindow int64
 	maxFrame      int
@@ -48,11 +49,12 @@ func (s *peerSettings) apply(p []byte) error {
 	if len(p)%6 != 0 {
 		return connError(CodeFrameSize, "SETTINGS of a length that is no multiple of 6")
 	}
+	s.leastTable = s.headerTable
 	for ; len(p) > 0; p = p[6:] {
 		v := binary.BigEndian.Uint32(p[2:])
 		switch settingID(binary.BigEndian.Uint16(p)) {
 		case settingHeaderTableSize:
-			s.headerTable = v
+			s.headerTable, s.leastTable = v, min(s.leastTable, v)
 		case settingEnablePush:
 			if v > 1 {
 				return connError(CodeProtocol, "SETTINGS_ENABLE_PUSH is neither 0 nor 1")

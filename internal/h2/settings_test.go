@@ -65,10 +65,38 @@ func TestPeerSettings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			s.leastTable, tt.want.leastTable = 0, 0 // TestLeastTable looks at it
 			if s != tt.want {
 				t.Errorf("got %+v, want %+v", s, tt.want)
 			}
 		})
+	}
+}
+
+// The smallest table that one frame asks for counts, too (RFC 7541, section 4.2).
+func TestLeastTable(t *testing.T) {
+	table := func(sizes ...uint32) (p []byte) {
+		for _, size := range sizes {
+			p = appendSetting(p, settingHeaderTableSize, size)
+		}
+		return p
+	}
+	s := initialPeerSettings()
+	for _, step := range []struct {
+		sizes       []uint32
+		least, last uint32
+	}{
+		{[]uint32{0, 4096}, 0, 4096},
+		{nil, 4096, 4096}, // of an earlier frame it is forgotten
+		{[]uint32{100, 50, 70}, 50, 70},
+		{[]uint32{8000}, 70, 8000},
+	} {
+		if err := s.apply(table(step.sizes...)); err != nil {
+			t.Fatal(err)
+		}
+		if s.leastTable != step.least || s.headerTable != step.last {
+			t.Errorf("after %v: least %d, last %d; want %d, %d", step.sizes, s.leastTable, s.headerTable, step.least, step.last)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ type socket struct {
 	// Owned by the reader goroutine.
 	readFn  func(fd uintptr) bool
 	rbuf    *buffer
+	rest    []byte // short beginning of a frame, while no buffer is held for it
 	rn      int
 	readErr error
 
@@ -42,6 +43,10 @@ func newSocket(nc net.Conn) *socket {
 	return s
 }
 
+// shortRest is how much of a frame is put aside while the rest of it is
+// waited for, so that a peer cannot hold a buffer with a few bytes.
+const shortRest = 4 << 10
+
 // read waits until there is something to read and appends it to x, which it
 // takes from the pool when it is nil: only once there are bytes for it.
 func (s *socket) read(x *buffer) (*buffer, int, error) {
@@ -58,9 +63,9 @@ func (s *socket) read(x *buffer) (*buffer, int, error) {
 }
 
 func (s *socket) readOnce(fd uintptr) bool {
-	held := s.rbuf != nil
-	if !held {
+	if s.rbuf == nil {
 		s.rbuf = getBuffer()
+		s.rbuf.b = append(s.rbuf.b, s.rest...)
 	}
 	b := s.rbuf.b
 	for {
@@ -69,7 +74,8 @@ func (s *socket) readOnce(fd uintptr) bool {
 		case errors.Is(err, syscall.EINTR):
 			continue
 		case errors.Is(err, syscall.EAGAIN):
-			if !held {
+			if len(b) <= shortRest {
+				s.rest = append([]byte(nil), b...)
 				putBuffer(s.rbuf)
 				s.rbuf = nil
 			}
@@ -77,7 +83,7 @@ func (s *socket) readOnce(fd uintptr) bool {
 		case err != nil:
 			s.readErr = os.NewSyscallError("read", err)
 		default:
-			s.rn = n
+			s.rn, s.rest = n, nil
 			s.rbuf.b = b[:len(b)+n]
 		}
 		return true

@@ -102,7 +102,10 @@ func (s *Stream) SendHeaders(b *Batch, fields []Field, end bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case s.gone || s.sentEnd || s.tail != tailNone:
+	case s.gone || s.sentEnd || s.tail != tailNone || c.dead:
+	case c.out.len() > c.opts.Limits.Buffered:
+		c.opts.Counters.ControlReplies.Add(1)
+		c.closeLocked(connError(CodeEnhanceYourCalm, "answers to it are not read"))
 	case s.queued() > 0:
 		s.trailers = fields
 		s.tail = tailTrailers
@@ -122,7 +125,7 @@ func (s *Stream) SendHeaders(b *Batch, fields []Field, end bool) {
 func (s *Stream) Send(b *Batch, p []byte, end bool, from *Stream) {
 	c := s.conn
 	c.mu.Lock()
-	if s.gone || s.sentEnd || s.tail != tailNone {
+	if s.gone || s.sentEnd || s.tail != tailNone || c.dead {
 		c.mu.Unlock()
 		b.bytesLeft(from, len(p))
 		return

@@ -115,7 +115,7 @@ func decodeMessage(s string) string {
 // answerNotGRPC answers a request that is no gRPC call, once it is complete:
 // whoever speaks plain HTTP sends all of it before looking at the answer.
 func (c *Call) answerNotGRPC(b *h2.Batch) {
-	head := c.request.method == "HEAD"
+	head := c.request.head
 	c.down.SendHeaders(b, []h2.Field{
 		{Name: ":status", Value: "415"},
 		{Name: "content-type", Value: "text/plain; charset=utf-8"},

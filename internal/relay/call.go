@@ -68,7 +68,7 @@ func (d *downLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 	switch {
 	case kind == h2.BlockOversize:
 		c.refuse(b, &refusal{codes.ResourceExhausted, ReasonHeaderList, "the request's metadata is too large"})
-	case !c.request.isGRPC():
+	case !c.request.grpc:
 		if end {
 			c.mu.Lock()
 			c.answerNotGRPC(b)
@@ -137,6 +137,13 @@ func (c *Call) Attempt(b *h2.Batch, conn *h2.Conn, endpoint string) error {
 	return nil
 }
 
+// Over reports whether the call has ended: it needs no connection any more.
+func (c *Call) Over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reported || c.kept == nil
+}
+
 // resend sends what is kept of the request's body. The caller gets credit
 // only for what was never sent before.
 func (c *Call) resend(b *h2.Batch, k *kept) {
@@ -187,6 +194,7 @@ func (c *Call) keep(b *h2.Batch, p []byte, end bool) bool {
 		most += c.relay.opts.H2.Limits.MaxWindow
 	}
 	if c.up != nil && k.hopeless(p, most) {
+		c.relay.opts.Counters.KeptRequests.Add(1)
 		c.release(b)
 		return true
 	}
@@ -197,6 +205,7 @@ func (c *Call) keep(b *h2.Batch, p []byte, end bool) bool {
 		return true
 	}
 	if c.up != nil {
+		c.relay.opts.Counters.KeptRequests.Add(1)
 		c.release(b)
 		return true
 	}

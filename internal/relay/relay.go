@@ -25,7 +25,14 @@ type Options struct {
 	H2       *h2.Options                 // of downstream connections
 	// KeptRequest is how many bytes of a request are kept for a second try.
 	KeptRequest int
+	Counters    *Counters
 	Observer    Observer // nil: nobody watches
+}
+
+// Counters counts how often each limit of the relay was hit. It may be read
+// at any time.
+type Counters struct {
+	KeptRequests atomic.Uint64 // requests too large to be sent twice
 }
 
 // Relay carries the calls of any number of downstream connections. It is

@@ -11,15 +11,16 @@ import (
 
 // request is what the relay needs to know of a request's header fields.
 type request struct {
-	path        string
-	authority   string
-	contentType string
-	method      string
-	timeout     time.Duration // 0: no deadline
+	path      string
+	authority string
+	timeout   time.Duration // 0: no deadline
+	grpc      bool          // it is a gRPC call
+	head      bool          // its answer must have no body
 }
 
 func readRequest(fields []h2.Field) request {
 	var r request
+	var method, contentType string
 	for i := range fields {
 		f := &fields[i]
 		switch f.Name {
@@ -28,13 +29,13 @@ func readRequest(fields []h2.Field) request {
 		case ":authority":
 			r.authority = f.Value
 		case ":method":
-			r.method = f.Value
+			method = f.Value
 		case "host":
 			if r.authority == "" {
 				r.authority = f.Value
 			}
 		case "content-type":
-			r.contentType = f.Value
+			contentType = f.Value
 		case "grpc-timeout":
 			// A malformed one goes on as it is: the backend says so better.
 			if d, ok := parseTimeout(f.Value); ok {
@@ -42,14 +43,16 @@ func readRequest(fields []h2.Field) request {
 			}
 		}
 	}
+	r.grpc = method == "POST" && isGRPC(contentType)
+	r.head = method == "HEAD"
 	return r
 }
 
-// isGRPC reports whether a request is a gRPC call (gRPC over HTTP/2,
-// "Requests"): POST, and application/grpc with any subtype or parameter.
-func (r *request) isGRPC() bool {
-	rest, ok := strings.CutPrefix(r.contentType, "application/grpc")
-	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';') && r.method == "POST"
+// isGRPC reports whether a content-type is that of a gRPC call (gRPC over
+// HTTP/2, "Requests"): application/grpc with any subtype or parameter.
+func isGRPC(contentType string) bool {
+	rest, ok := strings.CutPrefix(contentType, "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
 // kept is the request of a call while it may have to be sent (again).

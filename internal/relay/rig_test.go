@@ -86,7 +86,7 @@ func newRig(t *testing.T, change ...func(*rigOptions)) *rig {
 	}
 	r.relay, err = relay.New(relay.Options{
 		Routes: table, Backends: map[string]*backend.Backend{"b": r.backend},
-		H2: h2o(), KeptRequest: o.keptRequest, Observer: r.observer,
+		H2: h2o(), KeptRequest: o.keptRequest, Observer: r.observer, Counters: new(relay.Counters),
 	})
 	if err != nil {
 		t.Fatal(err)
