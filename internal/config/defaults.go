@@ -34,9 +34,10 @@ func (b *Backend) setDefaults() {
 }
 
 func (k *Keepalive) setDefaults() {
-	// Shorter than the idle limits of the usual NAT and load balancers
-	// (60 s and more), and longer than any pause that costs traffic.
-	k.Interval = Duration(30 * time.Second)
+	// A grpc-go server with its defaults answers pings that come more often
+	// than every 5 minutes with GOAWAY "too_many_pings". TCP's own keepalive
+	// (15 s) finds hosts that are gone earlier.
+	k.Interval = Duration(330 * time.Second)
 	// Longer than a garbage collection or a burst of retransmissions.
 	k.Timeout = Duration(10 * time.Second)
 }

@@ -53,7 +53,7 @@ func TestDiff(t *testing.T) {
 			`users: {targets: ["localhost:50051", "unix:/run/users.sock"], connect_timeout: 2s, limits: {pending: 7}, keepalive: {interval: 0}}`,
 			"~ backend users: targets: [{target: localhost:50051, weight: 1}] -> [{target: localhost:50051, weight: 1}, {target: unix:/run/users.sock, weight: 1}]\n" +
 				"~ backend users: connect_timeout: 5s -> 2s\n" +
-				"~ backend users: keepalive.interval: 30s -> 0s\n" +
+				"~ backend users: keepalive.interval: 5m30s -> 0s\n" +
 				"~ backend users: limits.pending: 256 -> 7",
 		},
 		{

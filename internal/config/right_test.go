@@ -48,7 +48,7 @@ func TestMinimalFileHasDefaults(t *testing.T) {
 	equal(t, "backends", cfg.Backends, []Backend{{
 		Name: "users", Targets: []Target{{Target: "localhost:50051", Weight: 1}},
 		Balance: "round_robin", ConnectTimeout: Duration(5 * time.Second),
-		Keepalive: Keepalive{Interval: Duration(30 * time.Second), Timeout: Duration(10 * time.Second)},
+		Keepalive: Keepalive{Interval: Duration(330 * time.Second), Timeout: Duration(10 * time.Second)},
 		Limits:    BackendLimits{Connections: 4, Pending: 256},
 	}})
 	equal(t, "routes", cfg.Routes, []Route{{Name: "all", Backend: "users"}})
