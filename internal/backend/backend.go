@@ -3,9 +3,8 @@ package backend
 import (
 	"context"
 	"errors"
-	"fmt"
+	"math/rand/v2"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,19 +12,32 @@ import (
 	"loom/internal/h2"
 )
 
-// Options configures a Backend. Name, Targets and H2 are required.
+// Options configures a Backend. All but Counters and Dial are required.
 type Options struct {
 	Name    string
 	Targets []string // gRPC target URIs, or host:port
-	// Connections is how many connections an endpoint may have. More than
-	// one is used only when the endpoint allows no more streams on the rest.
+	// Connections is how many connections an endpoint may have, 1 or more.
+	// More than one is used only when the endpoint allows no more streams on
+	// the rest.
 	Connections int
-	// Pending is how many calls may wait for a connection.
-	Pending        int
+	// Pending is how many calls may wait for a connection; with 0 none does,
+	// not even for the first one.
+	Pending int
+	// ConnectTimeout is how long a connection may take until the endpoint's
+	// first SETTINGS.
 	ConnectTimeout time.Duration
 	H2             *h2.Options
-	// Dial makes a connection; nil: a net.Dialer.
+	Counters       *Counters // nil: nobody counts
+	// Dial makes a connection; nil: a net.Dialer. It is called concurrently.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Counters counts how often the limits of backends were hit, over all
+// backends that share it. It may be read at any time.
+type Counters struct {
+	CallsWaited     atomic.Uint64 // for a connection, or for room on one
+	PendingRefused  atomic.Uint64 // calls beyond Options.Pending
+	ConnectTimeouts atomic.Uint64 // connections given up after Options.ConnectTimeout
 }
 
 // Why a call gets no connection.
@@ -34,7 +46,8 @@ var (
 	ErrStopped     = errors.New("the backend is being removed")
 )
 
-// Waiter is a call in search of a connection.
+// Waiter is a call in search of a connection. It is compared by identity, so
+// it has to be a pointer.
 type Waiter interface {
 	// Attempt has the call open its stream on conn. It returns the error of
 	// h2.Conn.Open when conn takes none, and nil when it does or when the
@@ -42,46 +55,60 @@ type Waiter interface {
 	Attempt(b *h2.Batch, conn *h2.Conn, endpoint string) error
 	// Refused says that the call gets no connection, and why.
 	Refused(b *h2.Batch, err error)
+	// Over reports whether the call has ended: it needs no connection.
+	Over() bool
 }
+
+// reresolveEvery is how often the targets of a backend with calls are
+// resolved again, so that endpoints which are added are found: as often as
+// grpc-go's resolver asks a name server at most.
+const reresolveEvery = 30 * time.Second
 
 // Backend is a named service. It is safe for concurrent use.
 type Backend struct {
 	// Immutable.
 	opts   Options
-	ctx    context.Context //nolint:containedctx // the life of the goroutines that it owns
+	ctx    context.Context // ends with Close: the life of the goroutines that it owns
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // dials, connections, resolvers
 
-	next atomic.Uint64 // endpoint that the next call tries first
-	list atomic.Pointer[[]*endpoint]
+	next        atomic.Uint64 // place in list of the endpoint that the next call tries first
+	list        atomic.Pointer[[]*endpoint]
+	waiting     atomic.Int64 // length of queue
+	reresolveAt atomic.Int64 // Unix nanoseconds
 
 	mu sync.Mutex
 	// Guarded by mu.
-	queue    []Waiter
-	targets  []*target
-	resolved bool // some target has answered
-	lastErr  error
-	stopped  bool
+	queue   queue
+	serving bool      // some goroutine serves the queue
+	again   bool      // it has to look at all endpoints once more
+	targets []*target // none once stopped
+	lastErr error     // of the connection that failed or ended last
+	stopped bool
+
+	life sync.Mutex // a leaf
+	// Guarded by life.
+	closed bool
+	wg     sync.WaitGroup // dials and connections
 }
 
 // New returns a backend that resolves its targets and is ready for calls:
 // those that come before the first target has answered wait for it.
 func New(o Options) (*Backend, error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	k := &Backend{opts: o, ctx: ctx, cancel: cancel}
-	if k.opts.Dial == nil {
-		k.opts.Dial = new(net.Dialer).DialContext
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
 	}
+	if o.Counters == nil {
+		o.Counters = new(Counters)
+	}
+	k := &Backend{opts: o, queue: newQueue()}
+	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.list.Store(new([]*endpoint))
-	for i, uri := range o.Targets {
-		t, err := k.resolve(i, uri)
-		if err != nil {
-			k.Close()
-			return nil, fmt.Errorf("backend %q: %w", o.Name, err)
-		}
-		k.mu.Lock()
-		k.targets = append(k.targets, t)
-		k.mu.Unlock()
+	// Processes that start together do not all begin with the same endpoint.
+	k.next.Store(rand.Uint64())
+	k.reresolveAt.Store(time.Now().Add(reresolveEvery).UnixNano())
+	if err := k.resolve(); err != nil {
+		k.Close()
+		return nil, err
 	}
 	return k, nil
 }
@@ -90,33 +117,24 @@ func New(o Options) (*Backend, error) {
 func (k *Backend) Name() string { return k.opts.Name }
 
 // Open finds w a connection: now, or when there is one. It returns nil when w
-// was given one or waits, and else why it gets none.
+// was given one, waits, or has been refused meanwhile, and else why it gets
+// none.
 func (k *Backend) Open(b *h2.Batch, w Waiter) error {
-	if k.try(b, w) {
+	if now := b.Now.UnixNano(); now > k.reresolveAt.Load() {
+		k.reresolveAt.Store(now + int64(reresolveEvery))
+		k.reresolve()
+	}
+	if k.waiting.Load() == 0 && k.try(b, w) {
 		return nil
 	}
-	k.mu.Lock()
-	err := k.hopeless()
-	if err == nil && len(k.queue) >= k.opts.Pending {
-		err = ErrPendingFull
+	if err := k.enqueue(w); err != nil {
+		return err
 	}
-	if err == nil {
-		k.queue = append(k.queue, w)
+	if w.Over() {
+		k.Forget(w) // it ended, and said Forget, before it was in the queue
 	}
-	k.mu.Unlock()
-	if err == nil {
-		k.serveQueue(b) // room may have come before w was in the queue
-	}
-	return err
-}
-
-// Forget takes w out of the queue.
-func (k *Backend) Forget(w Waiter) {
-	k.mu.Lock()
-	if i := slices.Index(k.queue, w); i >= 0 {
-		k.queue = slices.Delete(k.queue, i, i+1)
-	}
-	k.mu.Unlock()
+	k.serve(b, nil) // room may have come before it was in the queue
+	return nil
 }
 
 // try offers w the connections there are, beginning with the endpoint whose
@@ -136,67 +154,19 @@ func (k *Backend) try(b *h2.Batch, w Waiter) bool {
 	return false
 }
 
-// hopeless says why waiting is no use: nil if a connection may come.
-func (k *Backend) hopeless() error {
-	if k.stopped {
-		return ErrStopped
+// start runs f on a goroutine that Close waits for. It reports false when the
+// backend is closed.
+func (k *Backend) start(f func()) bool {
+	k.life.Lock()
+	defer k.life.Unlock()
+	if !k.closed {
+		k.wg.Go(f)
 	}
-	list := *k.list.Load()
-	for _, e := range list {
-		if e.hopeful() {
-			return nil
-		}
-	}
-	switch {
-	case len(list) == 0 && !k.resolved && k.lastErr == nil:
-		return nil
-	case k.lastErr != nil:
-		return k.lastErr
-	default:
-		return errors.New("no target has an address")
-	}
+	return !k.closed
 }
 
-// serveQueue gives those who wait their chance, the oldest first, until one
-// finds no room.
-func (k *Backend) serveQueue(b *h2.Batch) {
-	for {
-		k.mu.Lock()
-		if len(k.queue) == 0 {
-			k.mu.Unlock()
-			return
-		}
-		w := k.queue[0]
-		k.queue[0] = nil
-		k.queue = k.queue[1:]
-		k.mu.Unlock()
-		if k.try(b, w) {
-			continue
-		}
-		k.mu.Lock()
-		err := k.hopeless()
-		if err == nil {
-			k.queue = slices.Insert(k.queue, 0, w)
-			k.mu.Unlock()
-			return
-		}
-		k.mu.Unlock()
-		w.Refused(b, err)
-	}
-}
-
-// failed notes why no connection or no address could be had, and tells those
-// who wait if that was their last hope.
-func (k *Backend) failed(err error) {
-	k.mu.Lock()
-	k.lastErr = err
-	k.mu.Unlock()
-	b := h2.NewBatch()
-	k.serveQueue(b)
-	b.Flush()
-}
-
-// Drain lets the calls that are open end and takes no new ones.
+// Drain lets the calls that are open end and takes no new ones: calls that
+// wait, and those that come, get ErrStopped. Close has to follow.
 func (k *Backend) Drain(b *h2.Batch) {
 	k.stop(b)
 	for _, e := range *k.list.Load() {
@@ -204,28 +174,28 @@ func (k *Backend) Drain(b *h2.Batch) {
 	}
 }
 
-// Close ends the backend at once and waits for its goroutines.
+// Close ends the backend at once and waits for its goroutines. Calls that
+// wait get ErrStopped.
 func (k *Backend) Close() {
 	b := h2.NewBatch()
 	k.stop(b)
-	k.cancel()
-	for _, e := range *k.list.Load() {
-		e.close()
-	}
 	b.Flush()
+	k.life.Lock()
+	k.closed = true
+	k.life.Unlock()
+	k.cancel()
 	k.wg.Wait()
 }
 
+// stop ends the resolvers, and the waiting.
 func (k *Backend) stop(b *h2.Batch) {
 	k.mu.Lock()
 	k.stopped = true
-	targets, queue := k.targets, k.queue
-	k.targets, k.queue = nil, nil
+	targets := k.targets
+	k.targets = nil
 	k.mu.Unlock()
 	for _, t := range targets {
 		t.close()
 	}
-	for _, w := range queue {
-		w.Refused(b, ErrStopped)
-	}
+	k.serve(b, nil)
 }

@@ -7,14 +7,24 @@
 // its chance on whichever goroutine makes room.
 //
 // Invariants:
-//   - A Waiter is called with no lock of the backend held.
+//   - A Waiter is called with no lock of the backend held, and by one
+//     goroutine at a time.
 //   - A waiting call hears exactly one of: an Attempt that it accepts, or
 //     Refused. Unless it says [Backend.Forget].
-//   - Connections are made on demand, never more than Options.Connections to
-//     an endpoint, and an endpoint that refuses them is left alone for a
-//     while (gRPC's connection back-off, with jitter).
+//   - Calls that wait are served in the order in which they came, and none
+//     that comes later overtakes them.
+//   - Connections are made on demand, and at most Options.Connections of an
+//     endpoint take new calls. Calls go only to connections whose first
+//     SETTINGS have come.
+//   - An endpoint that takes no connection, or whose connections end before
+//     they were of use, is left alone for a while (gRPC's connection
+//     back-off, with jitter).
 //
-// Pitfall: an endpoint in back-off refuses calls at once when no other
-// endpoint has a connection; this is what gRPC clients expect of a call that
-// does not wait for ready.
+// Locks: Backend.mu may be held when endpoint.mu is taken, never the other
+// way round. Neither is held when a Waiter, a connection's Drain or Close,
+// or a resolver is called.
+//
+// Pitfall: calls are refused at once while every endpoint is in back-off and
+// none has a connection; this is what gRPC clients expect of a call that does
+// not wait for ready.
 package backend

@@ -1,14 +1,15 @@
 package backend
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"slices"
 	"strings"
 
+	_ "google.golang.org/grpc" // registers the resolvers of dns, passthrough, unix and unix-abstract
 	"google.golang.org/grpc/resolver"
-	_ "google.golang.org/grpc/resolver/dns" // registers dns, passthrough and unix with the resolver package
 	"google.golang.org/grpc/serviceconfig"
 
 	"loom/internal/h2"
@@ -19,53 +20,65 @@ import (
 type target struct {
 	// Immutable.
 	backend *Backend
-	order   int
+	uri     string
 	network string
+	parsed  resolver.Target
+	builder resolver.Builder
 
 	// Guarded by backend.mu.
-	resolver  resolver.Resolver
-	addresses []string
-	closed    bool
+	resolver  resolver.Resolver // nil until it is built
+	addresses []string          // the last good answer
+	err       error             // of the last answer, if there was no good one yet
 }
 
-// resolve starts to resolve uri.
-func (k *Backend) resolve(order int, uri string) (*target, error) {
-	parsed, builder, err := parseTarget(uri)
-	if err != nil {
-		return nil, err
-	}
-	t := &target{backend: k, order: order, network: "tcp"}
-	if strings.HasPrefix(parsed.URL.Scheme, "unix") {
-		t.network = "unix"
-	}
-	r, err := builder.Build(parsed, t, resolver.BuildOptions{DisableServiceConfig: true})
-	if err != nil {
-		return nil, fmt.Errorf("resolve %q: %w", uri, err)
+// resolve begins to resolve the targets.
+func (k *Backend) resolve() error {
+	var targets []*target
+	for _, uri := range k.opts.Targets {
+		t, err := k.newTarget(uri)
+		if err != nil {
+			return fmt.Errorf("backend %q: %w", k.opts.Name, err)
+		}
+		targets = append(targets, t)
 	}
 	k.mu.Lock()
-	t.resolver = r
+	k.targets = targets
 	k.mu.Unlock()
+	for _, t := range targets {
+		// Some answer while they are built.
+		r, err := t.builder.Build(t.parsed, t, resolver.BuildOptions{DisableServiceConfig: true})
+		if err != nil {
+			return fmt.Errorf("backend %q: resolve %q: %w", k.opts.Name, t.uri, err)
+		}
+		k.mu.Lock()
+		t.resolver = r
+		k.mu.Unlock()
+	}
+	return nil
+}
+
+// newTarget reads a gRPC target URI, or host:port for dns:///host:port.
+func (k *Backend) newTarget(uri string) (*target, error) {
+	t := &target{backend: k, uri: uri, network: "tcp"}
+	if u, err := url.Parse(uri); err == nil {
+		t.parsed.URL, t.builder = *u, resolver.Get(u.Scheme)
+	}
+	if t.builder == nil {
+		if _, _, err := net.SplitHostPort(uri); err != nil {
+			return nil, fmt.Errorf(
+				"target %q: neither host:port nor a URI of a known scheme (dns:///, passthrough:///, unix:, unix-abstract:)", uri)
+		}
+		t.parsed.URL, t.builder = url.URL{Scheme: "dns", Path: "/" + uri}, resolver.Get("dns")
+	}
+	if strings.HasPrefix(t.parsed.URL.Scheme, "unix") {
+		t.network = "unix"
+	}
 	return t, nil
 }
 
-// parseTarget reads a gRPC target URI, or host:port for dns:///host:port.
-func parseTarget(uri string) (resolver.Target, resolver.Builder, error) {
-	if u, err := url.Parse(uri); err == nil {
-		if b := resolver.Get(u.Scheme); b != nil {
-			return resolver.Target{URL: *u}, b, nil
-		}
-	}
-	if _, _, err := net.SplitHostPort(uri); err != nil {
-		return resolver.Target{}, nil, fmt.Errorf(
-			"target %q: neither host:port nor a URI of a known scheme (dns:///, unix:, passthrough:///)", uri)
-	}
-	return resolver.Target{URL: url.URL{Scheme: "dns", Path: "/" + uri}}, resolver.Get("dns"), nil
-}
-
-// close stops the resolver. Its callbacks may still come and do nothing.
+// close stops the resolver and waits for it.
 func (t *target) close() {
 	t.backend.mu.Lock()
-	t.closed = true
 	r := t.resolver
 	t.backend.mu.Unlock()
 	if r != nil {
@@ -76,101 +89,124 @@ func (t *target) close() {
 // UpdateState takes what the target resolves to. An empty answer is refused:
 // the last good one stays, and the resolver asks again.
 func (t *target) UpdateState(s resolver.State) error {
+	endpoints := s.Endpoints
+	if len(endpoints) == 0 {
+		endpoints = []resolver.Endpoint{{Addresses: s.Addresses}}
+	}
 	var addresses []string
-	for _, e := range s.Endpoints {
+	for _, e := range endpoints {
 		for _, a := range e.Addresses {
-			addresses = append(addresses, a.Addr)
+			if a.Addr != "" {
+				addresses = append(addresses, a.Addr)
+			}
 		}
 	}
-	if len(s.Endpoints) == 0 {
-		for _, a := range s.Addresses {
-			addresses = append(addresses, a.Addr)
-		}
+	if len(addresses) == 0 {
+		err := errors.New("it has no address")
+		t.ReportError(err)
+		return err
 	}
 	slices.Sort(addresses)
-	addresses = slices.Compact(addresses)
-	if len(addresses) == 0 {
-		t.ReportError(fmt.Errorf("resolved to no address"))
-		return fmt.Errorf("no addresses")
-	}
-	t.backend.resolvedTo(t, addresses)
+	t.backend.resolved(t, slices.Compact(addresses))
 	return nil
 }
 
-// ReportError notes that the target could not be resolved.
-func (t *target) ReportError(err error) { t.backend.failed(fmt.Errorf("resolve: %w", err)) }
+// ReportError notes that the target could not be resolved. What it resolved
+// to before stays.
+func (t *target) ReportError(err error) {
+	k := t.backend
+	k.mu.Lock()
+	if len(t.addresses) == 0 {
+		t.err = fmt.Errorf("resolve %s: %w", t.uri, err)
+	}
+	k.mu.Unlock()
+	k.serveNow()
+}
 
 // NewAddress is the older form of UpdateState.
 func (t *target) NewAddress(a []resolver.Address) {
-	_ = t.UpdateState(resolver.State{Addresses: a})
+	_ = t.UpdateState(resolver.State{Addresses: a}) // it has noted the error
 }
 
 // ParseServiceConfig refuses service configs: loom.yaml alone says what is retried.
 func (t *target) ParseServiceConfig(string) *serviceconfig.ParseResult {
-	return &serviceconfig.ParseResult{Err: fmt.Errorf("service configs are not used")}
+	return &serviceconfig.ParseResult{Err: errors.New("service configs are not used")}
 }
 
-// resolvedTo puts the new addresses of t in force. Endpoints that stay keep
+// resolved puts the new addresses of t in force. Endpoints that stay keep
 // their connections; those that are gone drain.
-func (k *Backend) resolvedTo(t *target, addresses []string) {
-	b := h2.NewBatch()
+func (k *Backend) resolved(t *target, addresses []string) {
 	k.mu.Lock()
-	if t.closed || k.stopped {
+	if k.stopped {
 		k.mu.Unlock()
 		return
 	}
-	t.addresses = addresses
-	k.resolved = true
+	t.addresses, t.err = addresses, nil
 	old := *k.list.Load()
-	var list []*endpoint
-	for _, x := range k.known(t) {
-		for _, a := range x.addresses {
-			list = append(list, find(old, k, x.network, a))
-		}
-	}
+	list := k.merge(old)
 	k.list.Store(&list)
 	k.mu.Unlock()
+	b := h2.NewBatch()
 	for _, e := range old {
 		if !slices.Contains(list, e) {
 			e.drain(b)
 		}
 	}
-	k.serveQueue(b)
+	k.serve(b, nil)
 	b.Flush()
 }
 
-// known returns the targets in order; t may not be listed yet, because a
-// resolver may answer while it is built.
-func (k *Backend) known(t *target) []*target {
-	all := slices.Clone(k.targets)
-	if !slices.Contains(all, t) {
-		all = append(all, t)
-	}
-	slices.SortFunc(all, func(x, y *target) int { return x.order - y.order })
-	return all
-}
-
-// find returns the endpoint that has this address already, or a new one.
-func find(old []*endpoint, k *Backend, network, address string) *endpoint {
+// merge returns an endpoint for each address of the targets, in their order:
+// the old one where there is one. The lock is held.
+func (k *Backend) merge(old []*endpoint) []*endpoint {
+	type place struct{ network, address string }
+	known := make(map[place]*endpoint, len(old))
 	for _, e := range old {
-		if e.network == network && e.address == address {
-			return e
+		known[place{e.network, e.address}] = e
+	}
+	var list []*endpoint
+	listed := make(map[place]bool)
+	for _, t := range k.targets {
+		for _, address := range t.addresses {
+			p := place{t.network, address}
+			if listed[p] {
+				continue // two targets lead to it
+			}
+			listed[p] = true
+			e := known[p]
+			if e == nil {
+				e = newEndpoint(k, t.network, address)
+			}
+			list = append(list, e)
 		}
 	}
-	return newEndpoint(k, network, address)
+	return list
 }
 
-// reresolve asks the resolvers for news after a connection was lost.
+// unresolved says why there is no endpoint: nil if some target has not
+// answered yet. The lock is held.
+func (k *Backend) unresolved() error {
+	var err error
+	for _, t := range k.targets {
+		if t.err == nil {
+			return nil
+		}
+		err = t.err
+	}
+	return err
+}
+
+// reresolve asks the resolvers for news.
 func (k *Backend) reresolve() {
 	k.mu.Lock()
-	targets := slices.Clone(k.targets)
-	k.mu.Unlock()
-	for _, t := range targets {
-		k.mu.Lock()
-		r, closed := t.resolver, t.closed
-		k.mu.Unlock()
-		if r != nil && !closed {
-			r.ResolveNow(resolver.ResolveNowOptions{})
+	var all []resolver.Resolver
+	for _, t := range k.targets {
+		if t.resolver != nil {
+			all = append(all, t.resolver)
 		}
+	}
+	k.mu.Unlock()
+	for _, r := range all {
+		r.ResolveNow(resolver.ResolveNowOptions{})
 	}
 }

@@ -1,0 +1,178 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"loom/internal/h2"
+)
+
+// Back-off between failed connections, as gRPC's connection-backoff document
+// has it, with a shorter start: a backend that restarts is back soon.
+const (
+	backoffFirst  = 100 * time.Millisecond
+	backoffFactor = 1.6
+	backoffMax    = 20 * time.Second
+	backoffJitter = 0.2
+)
+
+// proofTime is how long a connection that never answered a call has to last
+// to count as good.
+const proofTime = time.Second
+
+// verdict is what a connection was good for.
+type verdict uint8
+
+const (
+	failed   verdict = iota // it never took calls
+	unproven                // it took calls, but soon ended, without an answer
+	proven
+)
+
+// dial starts a connection unless one is on its way, there are enough, or
+// the last ones failed. It reports true, and does nothing, when there are
+// other connections now than those seen, so that they are tried first.
+func (e *endpoint) dial(seen *[]*h2.Conn) (look bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	conns := e.conns.Load()
+	switch {
+	case conns != seen:
+		return true
+	case e.dialing, e.removed, e.resting > 0, len(*conns) >= e.backend.opts.Connections:
+		return false
+	}
+	e.dialing = e.backend.start(e.connect)
+	return false
+}
+
+// connect makes a connection, serves it until it ends, and stays for the
+// back-off if that was too soon.
+func (e *endpoint) connect() {
+	k := e.backend
+	began := time.Now()
+	c, err := e.run()
+	v := failed
+	switch {
+	case c == nil || !c.Settled():
+	case c.Answered() || time.Since(began) >= proofTime:
+		v = proven
+	default:
+		v = unproven
+	}
+	pause := e.ended(c, v)
+	k.reresolve()
+	k.failed(err)
+	if pause > 0 {
+		e.rest(pause)
+	}
+}
+
+// run connects and serves the connection. It returns the connection, unless
+// there was none, and always an error that says why it is no more.
+func (e *endpoint) run() (*h2.Conn, error) {
+	k := e.backend
+	ctx, cancel := context.WithTimeout(k.ctx, k.opts.ConnectTimeout)
+	defer cancel()
+	nc, err := k.opts.Dial(ctx, e.network, e.address)
+	if err != nil {
+		if e.timedOut(ctx) {
+			return nil, fmt.Errorf("connect to %s: no connection within %v", e.name, k.opts.ConnectTimeout)
+		}
+		return nil, fmt.Errorf("connect to %s: %w", e.name, rootCause(err))
+	}
+	c := h2.NewClient(nc, k.opts.H2, e)
+	e.mu.Lock()
+	e.greeting.Store(c)
+	e.mu.Unlock()
+	defer context.AfterFunc(k.ctx, c.Close)()
+	defer context.AfterFunc(ctx, func() {
+		if !c.Settled() {
+			c.Close()
+		}
+	})()
+	err = c.Serve()
+	if err == nil {
+		err = errors.New("closed by the peer")
+	}
+	switch {
+	case c.Settled():
+		return c, fmt.Errorf("connection to %s: %w", e.name, err)
+	case e.timedOut(ctx):
+		return c, fmt.Errorf("connect to %s: no SETTINGS within %v; does it speak HTTP/2 in clear text?", e.name, k.opts.ConnectTimeout)
+	default:
+		return c, fmt.Errorf("connect to %s: %w before its SETTINGS came; does it speak HTTP/2 in clear text?", e.name, err)
+	}
+}
+
+// timedOut reports whether the time to connect is over, and counts it then.
+func (e *endpoint) timedOut(ctx context.Context) bool {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return false
+	}
+	e.backend.opts.Counters.ConnectTimeouts.Add(1)
+	return true
+}
+
+// ended notes that c, which may be nil, is no more. It returns how long no
+// other may be dialled; rest has to follow, unless that is 0.
+func (e *endpoint) ended(c *h2.Conn, v verdict) time.Duration {
+	if c != nil {
+		e.drop(c)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c == nil || e.greeting.CompareAndSwap(c, nil) {
+		e.dialing = false
+	}
+	switch {
+	case e.removed:
+		return 0
+	case v == proven:
+		e.failures = 0
+		return 0
+	case v == unproven && e.failures == 0:
+		// It may have gone away in order, and another is welcome at once.
+		e.failures = 1
+		return 0
+	}
+	pause := backoff(e.failures)
+	e.failures++
+	e.resting++
+	return pause
+}
+
+// rest waits for the end of a back-off.
+func (e *endpoint) rest(pause time.Duration) {
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-e.backend.ctx.Done():
+	}
+	e.mu.Lock()
+	e.resting--
+	e.mu.Unlock()
+	e.backend.serveNow()
+}
+
+// backoff returns how long to wait after a failure, when there were that many
+// before.
+func backoff(failures int) time.Duration {
+	d := float64(backoffFirst)
+	for range min(failures, 20) {
+		d = min(d*backoffFactor, float64(backoffMax))
+	}
+	return time.Duration(d * (1 + backoffJitter*(2*rand.Float64()-1)))
+}
+
+// rootCause drops the layers that repeat the address.
+func rootCause(err error) error {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err
+}

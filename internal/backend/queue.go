@@ -1,0 +1,34 @@
+package backend
+
+import "container/list"
+
+// queue is calls in the order in which they came.
+type queue struct {
+	calls list.List // of Waiter
+	place map[Waiter]*list.Element
+}
+
+func newQueue() queue { return queue{place: make(map[Waiter]*list.Element)} }
+
+func (q *queue) len() int { return q.calls.Len() }
+
+// push puts w at the end. A call waits at most once.
+func (q *queue) push(w Waiter) { q.place[w] = q.calls.PushBack(w) }
+
+// front returns the oldest; nil if there is none.
+func (q *queue) front() Waiter {
+	if e := q.calls.Front(); e != nil {
+		return e.Value.(Waiter)
+	}
+	return nil
+}
+
+// remove reports whether w was there.
+func (q *queue) remove(w Waiter) bool {
+	e, ok := q.place[w]
+	if ok {
+		q.calls.Remove(e)
+		delete(q.place, w)
+	}
+	return ok
+}
