@@ -16,6 +16,7 @@ type inbox struct {
 	final  bool // the request's headers, or the answer's final ones, came
 	ended  bool // END_STREAM came
 	reset  bool // RST_STREAM came
+	gaveUp bool // the script sent RST_STREAM
 }
 
 // Kind tells Events apart.

@@ -13,7 +13,7 @@ import (
 // Errors of Send.
 var (
 	ErrOver    = errors.New("the connection is over")
-	ErrReset   = errors.New("the other side reset the stream")
+	ErrReset   = errors.New("the stream was reset")
 	ErrStalled = errors.New("no window in time")
 )
 
@@ -215,7 +215,7 @@ func (p *Peer) waitWindow(id uint32, want int) error {
 		switch {
 		case p.over:
 			err = ErrOver
-		case p.streams[id].reset:
+		case p.streams[id].reset || p.streams[id].gaveUp:
 			err = ErrReset
 		case want == 0 || p.ledger.sendable(id) > 0:
 			err = nil
@@ -235,9 +235,20 @@ func (p *Peer) Window(id uint32) (stream, conn int64) {
 	return p.ledger.stream(id).send, p.ledger.sendConn
 }
 
+// Allowed returns how many bytes of DATA the peer lets the other side send now:
+// on the stream and on the connection.
+func (p *Peer) Allowed(id uint32) (stream, conn int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ledger.stream(id).recv, p.ledger.recvConn
+}
+
 // Reset sends RST_STREAM.
 func (p *Peer) Reset(id uint32, code http2.ErrCode) {
-	p.touch(id)
+	p.mu.Lock()
+	p.streamLocked(id).gaveUp = true
+	p.changed.Broadcast()
+	p.mu.Unlock()
 	p.send(func(_ *Peer, w *frameWriter) (string, error) {
 		return fmt.Sprintf("RST_STREAM stream=%d %v", id, code), w.framer.WriteRSTStream(id, code)
 	})

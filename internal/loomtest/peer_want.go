@@ -41,13 +41,18 @@ func (p *Peer) want(id uint32, kind Kind, what string) Event {
 	return e
 }
 
+// Transcript returns what went over the connection, in words; of a long one the
+// end.
+func (p *Peer) Transcript() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
 // fail ends the test with what went over the connection.
 func (p *Peer) fail(format string, args ...any) {
 	p.t.Helper()
-	p.mu.Lock()
-	log := p.log.String()
-	p.mu.Unlock()
-	p.t.Fatalf("%s: %s\nframes seen:\n%s", p.side, fmt.Sprintf(format, args...), log)
+	p.t.Fatalf("%s: %s\nframes seen:\n%s", p.side, fmt.Sprintf(format, args...), p.Transcript())
 }
 
 // WantHeaders waits for a header block on the stream. Where the peer is the

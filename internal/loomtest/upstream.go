@@ -30,6 +30,26 @@ func (u *Upstream) WantCall() (id uint32, request *Block) {
 	return id, u.WantHeaders(id)
 }
 
+// NextCall is WantCall for any goroutine: it fails nothing, and returns ErrOver
+// or ErrStalled when there is no call within d.
+func (u *Upstream) NextCall(d time.Duration) (id uint32, request *Block, err error) {
+	u.mu.Lock()
+	u.awaitLocked(d, func() bool { return len(u.arrived) > 0 || u.over })
+	over := u.over
+	if len(u.arrived) > 0 {
+		id, u.arrived = u.arrived[0], u.arrived[1:]
+	}
+	u.mu.Unlock()
+	switch {
+	case id != 0:
+		e, err := u.Next(id, d)
+		return id, e.Block, err
+	case over:
+		return 0, nil, ErrOver
+	}
+	return 0, nil, ErrStalled
+}
+
 // Headers answers with status 200 and the content type of gRPC, with kv put
 // over them.
 func (u *Upstream) Headers(id uint32, kv ...string) {
@@ -112,7 +132,7 @@ func (l *UpstreamListener) Accept(opts ...Option) *Upstream {
 // AcceptConn waits for the next connection and leaves it alone.
 func (l *UpstreamListener) AcceptConn() net.Conn {
 	l.t.Helper()
-	conn, err := l.next(l.wait)
+	conn, err := l.NextConn(l.wait, nil)
 	if err != nil {
 		l.t.Fatalf("upstream: want a connection: %v", err)
 	}
@@ -122,13 +142,15 @@ func (l *UpstreamListener) AcceptConn() net.Conn {
 // WantNone waits for d, in which no connection may come.
 func (l *UpstreamListener) WantNone(d time.Duration) {
 	l.t.Helper()
-	if conn, err := l.next(d); err == nil {
+	if conn, err := l.NextConn(d, nil); err == nil {
 		_ = conn.Close()
 		l.t.Fatalf("upstream: want no connection for %v, got one from %v", d, conn.RemoteAddr())
 	}
 }
 
-func (l *UpstreamListener) next(d time.Duration) (net.Conn, error) {
+// NextConn is AcceptConn for any goroutine: it fails nothing, and gives up after
+// d or when stop is closed.
+func (l *UpstreamListener) NextConn(d time.Duration, stop <-chan struct{}) (net.Conn, error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -136,5 +158,7 @@ func (l *UpstreamListener) next(d time.Duration) (net.Conn, error) {
 		return conn, nil
 	case <-timer.C:
 		return nil, fmt.Errorf("none within %v", d)
+	case <-stop:
+		return nil, fmt.Errorf("none until it was stopped")
 	}
 }

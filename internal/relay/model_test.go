@@ -43,29 +43,29 @@ type model struct {
 	rng   *rand.Rand
 	calls map[string]*modelCall
 
-	// stopped ends what accompanies the calls: granters, acceptors, the watch
-	// on the caps.
-	stopped chan struct{}
-	helpers sync.WaitGroup
-	players sync.WaitGroup
+	stopped chan struct{}  // ends what accompanies the calls
+	helpers sync.WaitGroup // what accompanies the calls, and the backend's ends of them
+	players sync.WaitGroup // the callers' ends of the calls
 }
 
 // modelCall is what both ends of a call know of it.
 type modelCall struct {
 	name     string
 	up, down int // bytes that go each way
-	mu       sync.Mutex
-	reset    bool // somebody resets it, or has
+
+	mu      sync.Mutex
+	reset   bool // somebody resets it, or has
+	arrived bool // the backend has got all that it will get
 }
 
 func runModel(t *testing.T, seed uint64, tcp bool) {
 	rng := rand.New(rand.NewPCG(seed, 42))
 	limits := h2.DefaultLimits()
-	limits.StreamWindow = pick(rng, 1, 1000, 16384, 65535, 200_000)
-	limits.MaxWindow = max(limits.StreamWindow, pick(rng, 1000, 65535, 1<<20))
+	limits.StreamWindow = pick(rng, 65535, 100_000, 1<<20)
+	limits.MaxWindow = max(limits.StreamWindow, pick(rng, 65535, 200_000, 4<<20))
 	limits.ConnWindow = pick(rng, 65535, 200_000, 1<<20)
 	limits.Buffered = limits.ConnWindow + pick(rng, 0, 100_000, 1<<20)
-	limits.Outbox = pick(rng, 1, 20_000, 256<<10)
+	limits.Outbox = pick(rng, 64<<10, 100_000, 256<<10)
 	// The model's peers send many small window updates.
 	limits.Noise = h2.Rate{Burst: 1 << 30, PerSecond: 1}
 	m := &model{
@@ -79,14 +79,21 @@ func runModel(t *testing.T, seed uint64, tcp bool) {
 	if tcp {
 		m.scale = time.Microsecond
 	} else {
-		m.dialer.SetCapacity(pick(rng, 1, 100, 5000, 64<<10))
+		m.dialer.SetCapacity(pick(rng, 50, 1000, 64<<10))
 	}
 	m.helpers.Go(m.accept)
 	m.helpers.Go(m.watchCaps)
-	for conn := range 1 + rng.IntN(3) {
+	for conn := range 1 + m.draw(3) {
 		m.playConn(conn)
 	}
 	m.players.Wait()
+	for i := 0; !m.allArrived(); i++ {
+		if i > 100_000 {
+			t.Error("requests are stuck on their way to the backend")
+			break
+		}
+		time.Sleep(m.scale)
+	}
 	close(m.stopped)
 	m.helpers.Wait()
 }
@@ -97,6 +104,21 @@ func pick(rng *rand.Rand, values ...int) int {
 		return values[0] + rng.IntN(values[len(values)-1]-values[0]+1)
 	}
 	return values[rng.IntN(len(values))]
+}
+
+// allArrived reports whether every request has come to its end at the backend.
+func (m *model) allArrived() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.calls {
+		c.mu.Lock()
+		done := c.arrived || c.reset
+		c.mu.Unlock()
+		if !done {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *model) draw(n int) int {
@@ -212,15 +234,20 @@ func (m *model) serveCalls(up *loomtest.Upstream) {
 			m.t.Errorf("the backend got a call that nobody made: %v", request)
 			return
 		}
-		m.players.Go(func() { m.receive(up.Peer, id, c, c.up) })
-		m.players.Go(func() {
+		m.helpers.Go(func() {
+			m.receive(up.Peer, id, c, c.up)
+			c.mu.Lock()
+			c.arrived = true
+			c.mu.Unlock()
+		})
+		m.helpers.Go(func() {
 			m.pause(50)
 			up.Headers(id)
 			m.send(up.Peer, id, c, c.down, false)
 			up.Trailers(id, codes.OK)
 		})
 		if m.chance(10) {
-			m.players.Go(func() {
+			m.helpers.Go(func() {
 				m.pause(100)
 				m.resetBy(up.Peer, id, c)
 			})
@@ -275,7 +302,7 @@ func (m *model) receive(p *loomtest.Peer, id uint32, c *modelCall, n int) {
 		case errors.Is(err, loomtest.ErrStalled) && c.wasReset() && idle > 20:
 			return // of all that may come after a reset, nothing must
 		case errors.Is(err, loomtest.ErrStalled) && idle > 5000:
-			m.t.Errorf("call %s: stuck after %d of %d bytes", c.name, at, n)
+			m.t.Errorf("call %s: stuck after %d of %d bytes\n%s", c.name, at, n, p.Transcript())
 			return
 		case errors.Is(err, loomtest.ErrStalled):
 			idle++
@@ -291,7 +318,7 @@ func (m *model) receive(p *loomtest.Peer, id uint32, c *modelCall, n int) {
 		switch e.Kind {
 		case loomtest.KindReset:
 			if !c.wasReset() {
-				m.t.Errorf("call %s, %d of %d bytes: %v, which nobody asked for", c.name, at, n, e)
+				m.t.Errorf("call %s, %d of %d bytes: %v, which nobody asked for\n%s", c.name, at, n, e, p.Transcript())
 			}
 			return
 		case loomtest.KindEnd:
