@@ -57,6 +57,9 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		return exitOK
 	}
 	defer demo.close()
+	if _, set := env("GOMAXPROCS"); !set {
+		defer scaleProcs()()
+	}
 	log := newLogger(&cfg.Log, stderr)
 	defer func() { _ = log.Sync() }() // a terminal cannot be synced, and says so
 	if err := serve(ctx, f, cfg, demo, log, signals, stdout); err != nil {
