@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,14 +23,21 @@ import (
 // order, unless somebody resets the call; nothing locks up; and what is
 // buffered stays under the caps. The scripted peers see to it that no window is
 // overrun.
-func TestFlowControlModel(t *testing.T) {
+func TestFlowControlModel(t *testing.T) { runModels(t, false) }
+
+// The same where connections break and backends refuse calls and go away. A
+// call may then fail. But its caller always hears how it ended, what arrives is
+// right up to there, and no call is served twice.
+func TestModelUnderFire(t *testing.T) { runModels(t, true) }
+
+func runModels(t *testing.T, fire bool) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("memory ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { runModel(t, seed, false) })
+			synctest.Test(t, func(t *testing.T) { runModel(t, seed, false, fire) })
 		})
 	}
 	for seed := range uint64(6) {
-		t.Run(fmt.Sprint("tcp ", seed), func(t *testing.T) { runModel(t, seed, true) })
+		t.Run(fmt.Sprint("tcp ", seed), func(t *testing.T) { runModel(t, seed, true, fire) })
 	}
 }
 
@@ -36,6 +45,7 @@ func TestFlowControlModel(t *testing.T) {
 type model struct {
 	*rig
 	t     *testing.T
+	fire  bool          // connections break, backends refuse
 	scale time.Duration // a thousandth of a pause's longest
 
 	mu sync.Mutex
@@ -46,6 +56,7 @@ type model struct {
 	stopped chan struct{}  // ends what accompanies the calls
 	helpers sync.WaitGroup // what accompanies the calls, and the backend's ends of them
 	players sync.WaitGroup // the callers' ends of the calls
+	serving atomic.Int64   // the backend's ends that are at work
 }
 
 // modelCall is what both ends of a call know of it.
@@ -54,11 +65,13 @@ type modelCall struct {
 	up, down int // bytes that go each way
 
 	mu      sync.Mutex
-	reset   bool // somebody resets it, or has
-	arrived bool // the backend has got all that it will get
+	resetBy []*loomtest.Peer // reset it or are about to
+	mayFail bool             // because of them, or because of the fire
+	arrived bool             // the backend has got all that it will get
+	served  int              // times that the backend took it on
 }
 
-func runModel(t *testing.T, seed uint64, tcp bool) {
+func runModel(t *testing.T, seed uint64, tcp, fire bool) {
 	rng := rand.New(rand.NewPCG(seed, 42))
 	limits := h2.DefaultLimits()
 	limits.StreamWindow = pick(rng, 65535, 100_000, 1<<20)
@@ -69,7 +82,7 @@ func runModel(t *testing.T, seed uint64, tcp bool) {
 	// The model's peers send many small window updates.
 	limits.Noise = h2.Rate{Burst: 1 << 30, PerSecond: 1}
 	m := &model{
-		t: t, rng: rng, scale: time.Millisecond,
+		t: t, rng: rng, fire: fire, scale: time.Millisecond,
 		calls: make(map[string]*modelCall), stopped: make(chan struct{}),
 		rig: newRig(t, func(o *rigOptions) {
 			o.limits, o.tcp, o.keptRequest = limits, tcp, 4096
@@ -87,9 +100,9 @@ func runModel(t *testing.T, seed uint64, tcp bool) {
 		m.playConn(conn)
 	}
 	m.players.Wait()
-	for i := 0; !m.allArrived(); i++ {
+	for i := 0; !m.allArrived() || m.serving.Load() > 0; i++ {
 		if i > 100_000 {
-			t.Error("requests are stuck on their way to the backend")
+			t.Error("calls are stuck at the backend")
 			break
 		}
 		time.Sleep(m.scale)
@@ -112,7 +125,7 @@ func (m *model) allArrived() bool {
 	defer m.mu.Unlock()
 	for _, c := range m.calls {
 		c.mu.Lock()
-		done := c.arrived || c.reset
+		done := c.arrived || c.mayFail
 		c.mu.Unlock()
 		if !done {
 			return false
@@ -141,7 +154,7 @@ func (m *model) playConn(conn int) {
 	down := m.caller(m.receiverOptions()...)
 	m.accompany(down.Peer)
 	for i := range 1 + m.draw(12) {
-		c := &modelCall{name: fmt.Sprintf("%d.%d", conn, i), up: m.size(), down: m.size()}
+		c := &modelCall{name: fmt.Sprintf("%d.%d", conn, i), up: m.size(), down: m.size(), mayFail: m.fire}
 		m.mu.Lock()
 		m.calls[c.name] = c
 		m.mu.Unlock()
@@ -151,9 +164,27 @@ func (m *model) playConn(conn int) {
 		if m.chance(20) {
 			m.players.Go(func() {
 				m.pause(100)
-				m.resetBy(down.Peer, id, c)
+				m.reset(down.Peer, id, c)
 			})
 		}
+	}
+	if m.fire && m.chance(20) {
+		m.helpers.Go(func() { m.breakLater(down.Peer) })
+	}
+}
+
+// breakLater breaks a connection some time later.
+func (m *model) breakLater(p *loomtest.Peer) {
+	if !m.wait(3000) {
+		return
+	}
+	switch m.draw(3) {
+	case 0:
+		p.Cut()
+	case 1:
+		p.Close()
+	case 2:
+		p.CloseWrite()
 	}
 }
 
@@ -212,11 +243,14 @@ func (m *model) accept() {
 		up := loomtest.NewUpstream(m.t, conn, m.receiverOptions()...)
 		m.accompany(up.Peer)
 		m.helpers.Go(func() { m.serveCalls(up) })
+		if m.fire && m.chance(40) {
+			m.helpers.Go(func() { m.breakLater(up.Peer) })
+		}
 	}
 }
 
 func (m *model) serveCalls(up *loomtest.Upstream) {
-	for {
+	for last := uint32(0); ; {
 		id, request, err := up.NextCall(100 * m.scale)
 		switch {
 		case errors.Is(err, loomtest.ErrStalled):
@@ -230,42 +264,68 @@ func (m *model) serveCalls(up *loomtest.Upstream) {
 		m.mu.Lock()
 		c := m.calls[request.Get("x-call")]
 		m.mu.Unlock()
-		if c == nil {
+		switch {
+		case c == nil:
 			m.t.Errorf("the backend got a call that nobody made: %v", request)
 			return
+		case m.fire && m.chance(10):
+			up.Reset(id, http2.ErrCodeRefusedStream)
+			continue
+		case m.fire && m.chance(10):
+			// Calls beyond the last are not looked at any more.
+			up.GoAway(last, http2.ErrCodeNo, "")
+			return
 		}
-		m.helpers.Go(func() {
-			m.receive(up.Peer, id, c, c.up)
-			c.mu.Lock()
-			c.arrived = true
-			c.mu.Unlock()
-		})
-		m.helpers.Go(func() {
-			m.pause(50)
-			up.Headers(id)
-			m.send(up.Peer, id, c, c.down, false)
-			up.Trailers(id, codes.OK)
-		})
-		if m.chance(10) {
-			m.helpers.Go(func() {
-				m.pause(100)
-				m.resetBy(up.Peer, id, c)
-			})
-		}
+		last = id
+		m.serve(up, id, c)
 	}
 }
 
-func (m *model) resetBy(p *loomtest.Peer, id uint32, c *modelCall) {
+// serve plays the backend's end of a call.
+func (m *model) serve(up *loomtest.Upstream, id uint32, c *modelCall) {
 	c.mu.Lock()
-	c.reset = true
+	c.served++
+	if c.served > 1 {
+		m.t.Errorf("call %s came %d times to a backend that took it on", c.name, c.served)
+	}
 	c.mu.Unlock()
-	p.Reset(id, http2.ErrCode(m.draw(14)))
+	m.serving.Add(2)
+	m.helpers.Go(func() {
+		defer m.serving.Add(-1)
+		m.receive(up.Peer, id, c, c.up)
+		c.mu.Lock()
+		c.arrived = true
+		c.mu.Unlock()
+	})
+	m.helpers.Go(func() {
+		defer m.serving.Add(-1)
+		m.pause(50)
+		up.Headers(id)
+		if m.send(up.Peer, id, c, c.down, false) {
+			up.Trailers(id, codes.OK)
+		}
+	})
+	if m.chance(10) {
+		m.helpers.Go(func() {
+			m.pause(100)
+			m.reset(up.Peer, id, c)
+		})
+	}
 }
 
-func (c *modelCall) wasReset() bool {
+func (m *model) reset(p *loomtest.Peer, id uint32, c *modelCall) {
+	c.mu.Lock()
+	c.resetBy, c.mayFail = append(c.resetBy, p), true
+	c.mu.Unlock()
+	codes := []http2.ErrCode{http2.ErrCodeNo, http2.ErrCodeCancel, http2.ErrCodeInternal, http2.ErrCodeEnhanceYourCalm}
+	p.Reset(id, codes[m.draw(len(codes))])
+}
+
+// excused reports whether the call may fail, and whether p itself gave it up.
+func (c *modelCall) excused(p *loomtest.Peer) (mayFail, own bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.reset
+	return c.mayFail, slices.Contains(c.resetBy, p)
 }
 
 // byteAt is what stands at place i of a direction.
@@ -273,8 +333,8 @@ func (c *modelCall) byteAt(i int, seed string) byte {
 	return byte(i*7+i>>8) ^ seed[i%len(seed)]
 }
 
-// send sends n bytes in chunks.
-func (m *model) send(p *loomtest.Peer, id uint32, c *modelCall, n int, end bool) {
+// send sends n bytes in chunks and reports whether all of them went out.
+func (m *model) send(p *loomtest.Peer, id uint32, c *modelCall, n int, end bool) bool {
 	for at := 0; at < n || end && at == 0; {
 		size := min(n-at, 1+m.draw(40_000))
 		chunk := make([]byte, size)
@@ -282,27 +342,34 @@ func (m *model) send(p *loomtest.Peer, id uint32, c *modelCall, n int, end bool)
 			chunk[i] = c.byteAt(at+i, c.name)
 		}
 		at += size
-		err := p.Send(id, chunk, end && at == n)
-		if err != nil && !c.wasReset() {
-			m.t.Errorf("call %s, %d of %d bytes: %v", c.name, at, n, err)
+		if err := p.Send(id, chunk, end && at == n); err != nil {
+			if mayFail, _ := c.excused(p); !mayFail || errors.Is(err, loomtest.ErrStalled) {
+				m.t.Errorf("call %s, %d of %d bytes: %v\n%s", c.name, at, n, err, p.Transcript())
+			}
+			return false
 		}
-		if err != nil || n == 0 {
-			return
+		if n == 0 {
+			break
 		}
 		m.pause(20)
 	}
+	return true
 }
 
 // receive takes n bytes and the end, and gives windows as it likes.
 func (m *model) receive(p *loomtest.Peer, id uint32, c *modelCall, n int) {
-	at, idle := 0, 0
-	for {
+	wrong := func(format string, at int, args ...any) {
+		m.t.Errorf("call %s, %d of %d bytes: %s\n%s", c.name, at, n, fmt.Sprintf(format, args...), p.Transcript())
+	}
+	status := ""
+	for at, idle := 0, 0; ; {
 		e, err := p.Next(id, time.Duration(1+m.draw(300))*m.scale)
+		mayFail, own := c.excused(p)
 		switch {
-		case errors.Is(err, loomtest.ErrStalled) && c.wasReset() && idle > 20:
-			return // of all that may come after a reset, nothing must
+		case errors.Is(err, loomtest.ErrStalled) && own && idle > 20:
+			return // nothing has to come after a reset of its own
 		case errors.Is(err, loomtest.ErrStalled) && idle > 5000:
-			m.t.Errorf("call %s: stuck after %d of %d bytes\n%s", c.name, at, n, p.Transcript())
+			wrong("stuck", at)
 			return
 		case errors.Is(err, loomtest.ErrStalled):
 			idle++
@@ -310,30 +377,33 @@ func (m *model) receive(p *loomtest.Peer, id uint32, c *modelCall, n int) {
 				p.WindowUpdate(id, uint32(1+m.draw(20_000)))
 			}
 			continue
+		case err != nil && !mayFail, errors.Is(err, loomtest.ErrOver) && !m.fire:
+			wrong("%v", at, err)
+			return
 		case err != nil:
-			m.t.Errorf("call %s, %d of %d bytes: %v", c.name, at, n, err)
 			return
 		}
 		idle = 0
 		switch e.Kind {
 		case loomtest.KindReset:
-			if !c.wasReset() {
-				m.t.Errorf("call %s, %d of %d bytes: %v, which nobody asked for\n%s", c.name, at, n, e, p.Transcript())
+			if !mayFail {
+				wrong("%v, which nobody asked for", at, e)
 			}
 			return
 		case loomtest.KindEnd:
-			if at != n && !c.wasReset() {
-				m.t.Errorf("call %s ended after %d of %d bytes", c.name, at, n)
+			if at != n && (status == "0" || !mayFail) {
+				wrong("the end", at)
 			}
 			return
 		case loomtest.KindHeaders:
-			if s := e.Block.Get("grpc-status"); s != "" && s != "0" && !c.wasReset() {
-				m.t.Errorf("call %s, %d of %d bytes: status %s %s", c.name, at, n, s, e.Block.Get("grpc-message"))
+			status = e.Block.Get("grpc-status")
+			if status != "" && status != "0" && !mayFail {
+				wrong("status %s %s", at, status, e.Block.Get("grpc-message"))
 			}
 		case loomtest.KindData:
 			for i, b := range e.Data {
 				if want := c.byteAt(at+i, c.name); b != want {
-					m.t.Errorf("call %s: byte %d is %d, want %d", c.name, at+i, b, want)
+					wrong("byte %d is %d, want %d", at, at+i, b, want)
 					return
 				}
 			}
