@@ -99,6 +99,7 @@ type Conn struct {
 	greeted      bool // our SETTINGS are on their way
 	unacked      int  // SETTINGS of ours without ACK
 	wanted       bool // the owner wants to hear when streams end
+	wantsRoom    bool // and when the socket takes bytes again
 	draining     drainState
 	goneAway     bool // the peer sent GOAWAY
 	dead         bool
@@ -158,7 +159,7 @@ func (c *Conn) Serve() error {
 	c.shutdown(err)
 	c.wg.Wait()
 	switch {
-	case err == nil, errors.Is(err, errDrained):
+	case err == nil, errors.Is(err, errDrained), errors.Is(err, errPeerClosed):
 		return nil
 	default:
 		return err
@@ -272,10 +273,10 @@ func (c *Conn) fill() (eof bool, err error) {
 	cause := c.cause
 	c.mu.Unlock()
 	switch {
+	case errors.Is(cause, errPeerClosed), cause == nil && isEOF(err):
+		return true, nil
 	case cause != nil:
 		return false, cause // it was woken, or a write has failed before
-	case isEOF(err):
-		return true, nil
 	default:
 		return false, fmt.Errorf("read: %w", err)
 	}
@@ -300,8 +301,11 @@ func (c *Conn) Open(b *Batch, s *Stream, recv Receiver, fields []Field, end bool
 		return ErrClosed
 	case c.goneAway || c.draining != notDraining || c.nextID > maxStreamID:
 		return ErrDraining
-	case len(c.streams) >= int(min(c.peer.maxStreams, maxStreamID)), c.out.len() > 4*c.opts.Limits.Outbox:
+	case len(c.streams) >= int(min(c.peer.maxStreams, maxStreamID)):
 		c.wanted = true
+		return ErrFull
+	case c.out.len() > 4*c.opts.Limits.Outbox:
+		c.wantsRoom = true
 		return ErrFull
 	}
 	c.register(b, s, recv, c.nextID)
@@ -319,6 +323,10 @@ func (c *Conn) register(b *Batch, s *Stream, recv Receiver, id uint32) {
 	s.sendWindow = c.peer.initialWindow
 	s.window = int64(c.opts.Limits.StreamWindow)
 	s.recvWindow = s.window
+	if c.unacked > 0 {
+		// Until it has seen our SETTINGS the peer goes by the default.
+		s.recvWindow = max(s.recvWindow, defaultWindow)
+	}
 	s.length = -1
 	c.streams[id] = s
 }

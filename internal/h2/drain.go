@@ -200,9 +200,11 @@ func (c *Conn) linger() {
 	readOut(c.nc, int64(c.opts.Limits.ConnWindow)+bufferSize)
 }
 
-// isEOF reports whether a read ended because the peer closed the connection.
+// isEOF reports whether a read or a write failed because the peer closed the
+// connection.
 func isEOF(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET)
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // Refuse tells a peer that has just connected that it gets no connection,

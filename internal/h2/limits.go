@@ -28,7 +28,7 @@ type Limits struct {
 	Outbox         int           // bytes on their way to one socket, beyond which streams queue
 	StreamWindow   int           // flow-control window that a stream starts with
 	MaxWindow      int           // what the window of a stream that drains well grows to
-	ConnWindow     int           // flow-control window of a connection
+	ConnWindow     int           // flow-control window of a connection; at most Buffered
 	Stall          time.Duration // a stream that takes nothing while bytes wait
 	Linger         time.Duration // reading on after our last frame, so that the peer can see it
 }

@@ -129,8 +129,8 @@ func (c *Conn) unload(b *Batch) {
 	c.busy = false
 	c.pumpReady(b)
 	c.written()
-	if c.wanted && c.out.len() <= 4*c.opts.Limits.Outbox {
-		c.wanted = false
+	if c.wantsRoom && c.out.len() <= 4*c.opts.Limits.Outbox {
+		c.wantsRoom = false
 		b.changed = append(b.changed, c)
 	}
 }
@@ -212,6 +212,9 @@ func (c *Conn) writeFailed(b *Batch, err error) {
 	c.written()
 	if c.cause == nil {
 		c.cause = fmt.Errorf("write: %w", err)
+		if isEOF(err) {
+			c.cause = errPeerClosed
+		}
 		_ = c.nc.SetReadDeadline(time.Now().Add(c.opts.Limits.Linger))
 	}
 }

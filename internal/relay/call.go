@@ -270,12 +270,17 @@ func (c *Call) lost(b *h2.Batch, e h2.End) {
 	default:
 		c.code, c.hasCode = uint32(codes.Canceled), true
 		ender := callevent.ByCancel
-		// A caller whose deadline passes cancels, a moment early or late.
-		if !c.until.IsZero() && !b.Now.Before(c.until.Add(-deadlineGrace)) {
+		if c.late(b) {
 			c.code, ender = uint32(codes.DeadlineExceeded), callevent.ByDeadline
 		}
 		c.report(b, ender, "")
 	}
+}
+
+// late reports whether the caller's deadline is here, give or take a moment:
+// those who keep it cancel a little early or late.
+func (c *Call) late(b *h2.Batch) bool {
+	return !c.until.IsZero() && !b.Now.Before(c.until.Add(-deadlineGrace))
 }
 
 // Expired says that the caller's deadline and the grace have passed.

@@ -97,7 +97,12 @@ func (c *Call) backendEnded(b *h2.Batch, e h2.End) {
 	case e.Cause == h2.CausePeer, e.Cause == h2.CauseRefused && e.Err == nil:
 		c.down.ResetAfter(b, e.Code)
 		c.detail = "RST_STREAM " + e.Code.String()
-		c.report(b, callevent.ByBackendReset, "")
+		ender := callevent.ByBackendReset
+		if e.Code == h2.CodeCancel && c.late(b) {
+			// The backend keeps the deadline, too, and was first.
+			c.code, c.hasCode, ender = uint32(codes.DeadlineExceeded), true, callevent.ByDeadline
+		}
+		c.report(b, ender, "")
 	case e.Cause == h2.CauseFault:
 		c.answer(b, &refusal{codes.Internal, ReasonBackendFault, "the backend broke the protocol: " + e.Fault})
 	case e.Cause == h2.CauseStall:
