@@ -127,8 +127,7 @@ func configuration(ctx context.Context, f *flags, env func(string) (string, bool
 
 // withFlag adds to the error of a listener which flag chooses its address.
 func withFlag(err error, f *flags) error {
-	var le *server.ListenError
-	if errors.As(err, &le) && f.config == "" {
+	if _, ok := errors.AsType[*server.ListenError](err); ok && f.config == "" {
 		return fmt.Errorf("%w; choose another address with -listen", err)
 	}
 	return err
@@ -136,8 +135,7 @@ func withFlag(err error, f *flags) error {
 
 // report writes err and returns the exit code that goes with it.
 func report(stderr io.Writer, err error) int {
-	var invalid config.Errors
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[config.Errors](err); ok {
 		fmt.Fprint(stderr, invalid.Error())
 		return exitInvalid
 	}

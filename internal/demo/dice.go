@@ -21,7 +21,7 @@ type dice struct {
 
 func newDice(seed uint64, name string) *dice {
 	source := rand.NewChaCha8(sha256.Sum256(fmt.Appendf(nil, "%d %s", seed, name)))
-	return &dice{source: source, random: rand.New(source)} //nolint:gosec // a demo has no secrets
+	return &dice{source: source, random: rand.New(source)}
 }
 
 // number returns a number from low to high, both included.

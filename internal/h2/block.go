@@ -46,7 +46,7 @@ func (h *headerBlock) check(kind checkKind) {
 func tableNeutral(p []byte) bool {
 	for len(p) > 0 {
 		first := p[0]
-		ok := true
+		var ok bool
 		switch {
 		case first&0x80 != 0: // indexed
 			p, _, ok = skipInt(p, 7)

@@ -106,7 +106,7 @@ func compareEncoder(t *testing.T, script []byte) {
 			continue
 		default:
 			n := min(int(op%32), len(script))
-			fields = append(fields[:len(fields):len(fields)], Field{
+			fields = append(slices.Clip(fields), Field{
 				Name: string(script[:n/2]), Value: string(script[n/2 : n]), Sensitive: op >= 128,
 			})
 			script = script[n:]

@@ -255,7 +255,7 @@ func (c *Conn) fill() (eof bool, err error) {
 		n := copy(c.in.b, c.in.b[c.inAt:])
 		c.in.b, c.inAt = c.in.b[:n], 0
 	}
-	n := 0
+	var n int
 	if c.sock != nil {
 		c.in, n, err = c.sock.read(c.in)
 	} else {

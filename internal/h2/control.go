@@ -11,7 +11,7 @@ func (c *Conn) onSettings(b *Batch, h frameHeader, p []byte) error {
 		return connError(CodeProtocol, "SETTINGS on a stream")
 	}
 	if h.flags&flagAck != 0 {
-		return c.onSettingsAck(b, p)
+		return c.onSettingsAck(p)
 	}
 	if c.settled {
 		if err := c.onNoise(b); err != nil {
@@ -47,7 +47,7 @@ func (c *Conn) onSettings(b *Batch, h frameHeader, p []byte) error {
 	return c.moveWindows(b, c.peer.initialWindow-before.initialWindow)
 }
 
-func (c *Conn) onSettingsAck(b *Batch, p []byte) error {
+func (c *Conn) onSettingsAck(p []byte) error {
 	if len(p) != 0 {
 		return connError(CodeFrameSize, "a SETTINGS ACK that is not empty")
 	}
@@ -119,7 +119,7 @@ func (c *Conn) onGoAway(b *Batch, h frameHeader, p []byte) error {
 	}
 	last := binary.BigEndian.Uint32(p) & maxStreamID
 	code := ErrCode(binary.BigEndian.Uint32(p[4:]))
-	why := error(ErrDraining)
+	why := ErrDraining
 	if code != CodeNo {
 		why = fmt.Errorf("the peer sent GOAWAY %s %q", code, p[8:min(len(p), 8+128)])
 	}
@@ -216,7 +216,5 @@ func (c *Conn) onStall(b *Batch, s *Stream) (tell func(*Batch)) {
 
 // isConnError returns what to tell the peer about err, if it is its fault.
 func isConnError(err error) (*ConnError, bool) {
-	var ce *ConnError
-	ok := errors.As(err, &ce)
-	return ce, ok
+	return errors.AsType[*ConnError](err)
 }

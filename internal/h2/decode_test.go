@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -55,7 +56,7 @@ func TestDecoderReadsWhatXNetWrites(t *testing.T) {
 			secret := []Field{{Name: "authorization", Value: "x", Sensitive: true}}
 			for i := range 50 {
 				for _, fields := range [][]Field{
-					request(), secret, kv("x-request-id", fmt.Sprint(i)), nil, request("x", strings.Repeat("y", 2000)),
+					request(), secret, kv("x-request-id", strconv.Itoa(i)), nil, request("x", strings.Repeat("y", 2000)),
 				} {
 					h, err := decode(d, e.block(fields), piece)
 					if err != nil {

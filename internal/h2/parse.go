@@ -77,8 +77,7 @@ func (c *Conn) onFrame(b *Batch, h frameHeader, p []byte) error {
 	if err == nil {
 		return nil // before errors.As, which costs an allocation
 	}
-	var se *streamError
-	if errors.As(err, &se) {
+	if se, ok := errors.AsType[*streamError](err); ok {
 		return c.onStreamError(b, se)
 	}
 	return err

@@ -51,7 +51,7 @@ func TestPrefaceTimeout(t *testing.T) {
 				if got := h.counters.PrefaceTimeouts.Load(); got != 0 {
 					t.Fatal("closed too early")
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				goAways := of(http2.FrameGoAway, peer.frames())
 				_ = peer.conn.Close()
 				if err := s.wantEnd(); err == nil {

@@ -2,6 +2,7 @@ package loomtest_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,8 +29,8 @@ func (f *fakeTest) Fatalf(format string, args ...any) {
 
 // end runs the cleanups as the end of the test would.
 func (f *fakeTest) end() {
-	for i := len(f.cleanups) - 1; i >= 0; i-- {
-		f.cleanups[i]()
+	for _, cleanup := range slices.Backward(f.cleanups) {
+		cleanup()
 	}
 }
 

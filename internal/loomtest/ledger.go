@@ -1,6 +1,7 @@
 package loomtest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -96,7 +97,7 @@ func (l *ledger) moveWindow(to int64) {
 // acked puts the oldest pending settings into force.
 func (l *ledger) acked() error {
 	if len(l.pending) == 0 {
-		return fmt.Errorf("SETTINGS ACK without SETTINGS to acknowledge")
+		return errors.New("SETTINGS ACK without SETTINGS to acknowledge")
 	}
 	settings := l.pending[0]
 	l.pending = l.pending[1:]

@@ -1,8 +1,10 @@
 package loomtest
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -126,7 +128,7 @@ func (l *UpstreamListener) serve() {
 // further options.
 func (l *UpstreamListener) Accept(opts ...Option) *Upstream {
 	l.t.Helper()
-	return NewUpstream(l.t, l.AcceptConn(), append(l.opts[:len(l.opts):len(l.opts)], opts...)...)
+	return NewUpstream(l.t, l.AcceptConn(), append(slices.Clip(l.opts), opts...)...)
 }
 
 // AcceptConn waits for the next connection and leaves it alone.
@@ -159,6 +161,6 @@ func (l *UpstreamListener) NextConn(d time.Duration, stop <-chan struct{}) (net.
 	case <-timer.C:
 		return nil, fmt.Errorf("none within %v", d)
 	case <-stop:
-		return nil, fmt.Errorf("none until it was stopped")
+		return nil, errors.New("none until it was stopped")
 	}
 }

@@ -174,6 +174,23 @@ func startFlows(t *testing.T, r *rig, up bool, n int, settings ...http2.Setting)
 	return flows
 }
 
+// A sender gets back exactly the credit for what has left, however small the
+// pieces were: half a window's worth of bytes brings half a window.
+func TestEveryByteOfCreditComesBack(t *testing.T) {
+	bothWays(t, func(t *testing.T, r *rig, up bool) {
+		f := startFlow(t, r, up)
+		f.to.SetAuto(noWindows, true)
+		const pieces, size = 993, 33 // one byte more than half of 65,535
+		for range pieces {
+			f.from.RawData(f.fromID, make([]byte, size), false)
+			f.to.WantBytes(f.toID, size)
+		}
+		if got := f.from.WantWindowUpdate(f.fromID, 1); got != pieces*size {
+			t.Fatalf("the stream was given %d bytes for %d", got, pieces*size)
+		}
+	}, func(o *rigOptions) { o.limits.MaxWindow = o.limits.StreamWindow })
+}
+
 // The cap of a connection holds credit back, and gives it again.
 func TestLimitBufferedPerConnection(t *testing.T) {
 	bothWays(t, func(t *testing.T, r *rig, up bool) {

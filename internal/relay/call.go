@@ -37,7 +37,6 @@ type Call struct {
 	endpoint string
 	attempts int
 	retried  bool
-	waiting  bool // in the backend's queue
 	answered bool // response headers were passed on
 	reported bool // the status is decided
 	upEnd    bool // END_STREAM came from the caller

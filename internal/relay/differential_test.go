@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,15 +119,16 @@ func sumUp(events []loomtest.Event) summed {
 			s.data = append(s.data, e.Data...)
 			continue
 		case loomtest.KindHeaders:
-			line := "HEADERS"
+			var line strings.Builder
+			line.WriteString("HEADERS")
 			for _, f := range e.Block.Fields {
-				line += "\n" + f.Name + ": " + f.Value
+				line.WriteString("\n" + f.Name + ": " + f.Value)
 				// Credentials are never indexed, whatever the caller thought of them.
 				if f.Sensitive || f.Name == "authorization" {
-					line += " (never indexed)"
+					line.WriteString(" (never indexed)")
 				}
 			}
-			s.marks = append(s.marks, line)
+			s.marks = append(s.marks, line.String())
 			continue
 		case loomtest.KindReset:
 			s.reset = true

@@ -271,7 +271,7 @@ func (m *model) serveCalls(up *loomtest.Upstream) {
 		case m.fire && m.chance(10):
 			up.Reset(id, http2.ErrCodeRefusedStream)
 			continue
-		case m.fire && m.chance(10):
+		case m.fire && m.chance(11):
 			// Calls beyond the last are not looked at any more.
 			up.GoAway(last, http2.ErrCodeNo, "")
 			return

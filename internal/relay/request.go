@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -126,10 +127,8 @@ func edit(fields []h2.Field, e *route.Edit) []h2.Field {
 }
 
 func edited(name string, e *route.Edit) bool {
-	for _, n := range e.Remove {
-		if n == name {
-			return true
-		}
+	if slices.Contains(e.Remove, name) {
+		return true
 	}
 	for i := range e.Set {
 		if e.Set[i].Name == name {

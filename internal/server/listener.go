@@ -67,8 +67,7 @@ func (e *ListenError) Unwrap() error { return e.Err }
 
 // listenCause takes off the layers that repeat the address.
 func listenCause(err error) error {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno
 	}
 	return err
