@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 
@@ -44,7 +46,23 @@ func newDemo(ctx context.Context, listen string) (*demoParts, *config.Config, er
 	}
 	text := fmt.Sprintf(demoConfig, address, b.Shop(), b.Pay())
 	cfg, _, err := config.Parse("demo", []byte(text), func(string) (string, bool) { return "", false })
-	return &demoParts{backends: b}, cfg, err
+	if err != nil {
+		return nil, nil, errors.Join(err, b.Close())
+	}
+	return &demoParts{backends: b}, cfg, nil
+}
+
+// introduce tells the user what there is to see.
+func (d *demoParts) introduce(w io.Writer, address string) {
+	if d == nil {
+		return
+	}
+	fmt.Fprintf(w, `loomd relays %[1]s to two demo backends, with about 5 calls a second.
+Each line is a call that ended: time, status, latency, method, backend, messages
+and bytes up and down, caller, who ended it. Ctrl-C stops. To join in:
+  grpcurl -plaintext -d '{"order_id": "ord-1001"}' %[1]s demo.shop.v1.Orders/GetOrder
+
+`, address)
 }
 
 // start begins the traffic to the daemon at address; stop ends it and waits.

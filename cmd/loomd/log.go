@@ -21,11 +21,7 @@ func newLogger(c *config.Log, w io.Writer) *zap.Logger {
 	if err != nil {
 		level = zapcore.InfoLevel // the configuration has been validated
 	}
-	console := c.Format == "console"
-	if c.Format == "auto" {
-		f, ok := w.(*os.File)
-		console = ok && term.IsTerminal(int(f.Fd()))
-	}
+	console := c.Format == "console" || c.Format == "auto" && terminal(w)
 	var encoder zapcore.Encoder
 	if console {
 		e := zap.NewDevelopmentEncoderConfig()
@@ -38,6 +34,20 @@ func newLogger(c *config.Log, w io.Writer) *zap.Logger {
 		encoder = zapcore.NewJSONEncoder(e)
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+}
+
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// colourful reports whether w is a place for colours (https://no-color.org).
+func colourful(w io.Writer, env lookupEnv) bool {
+	if v, _ := env("NO_COLOR"); v != "" {
+		return false
+	}
+	kind, _ := env("TERM")
+	return kind != "dumb" && terminal(w)
 }
 
 // reportMemory logs one line about the process whenever it gets SIGUSR1,

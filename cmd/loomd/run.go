@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -25,8 +26,11 @@ const (
 	exitInvalid = 5
 )
 
+// lookupEnv is os.LookupEnv.
+type lookupEnv func(string) (string, bool)
+
 // run is loomd: it returns the exit code.
-func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Writer) int {
 	f, err := parseFlags(args, stderr)
 	if err != nil {
 		return exitUsage
@@ -52,27 +56,32 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	if err != nil {
 		return report(stderr, err)
 	}
+	defer demo.close()
 	if f.check {
 		fmt.Fprintln(stdout, "ok")
 		return exitOK
 	}
-	defer demo.close()
+	if _, set := env("GOGC"); !set {
+		// The live heap of a relay is a few megabytes: with the default of
+		// 100 the collector runs so often that it is a fifth of the CPU.
+		debug.SetGCPercent(400)
+	}
 	if _, set := env("GOMAXPROCS"); !set {
 		defer scaleProcs()()
 	}
 	log := newLogger(&cfg.Log, stderr)
 	defer func() { _ = log.Sync() }() // a terminal cannot be synced, and says so
-	if err := serve(ctx, f, cfg, demo, log, signals, stdout); err != nil {
+	if err := serve(ctx, f, env, cfg, demo, log, signals, stdout, stderr); err != nil {
 		return report(stderr, withFlag(err, f))
 	}
 	return exitOK
 }
 
 // serve runs the daemon until a signal ends it.
-func serve(ctx context.Context, f *flags, cfg *config.Config, demo *demoParts, log *zap.Logger, signals <-chan os.Signal, stdout io.Writer) error {
+func serve(ctx context.Context, f *flags, env lookupEnv, cfg *config.Config, demo *demoParts, log *zap.Logger, signals <-chan os.Signal, stdout, stderr io.Writer) error {
 	var observer relay.Observer
 	if !f.quiet {
-		lines := server.NewCallLines(stdout)
+		lines := server.NewCallLines(stdout, colourful(stdout, env))
 		defer lines.Close()
 		observer = lines
 	}
@@ -82,6 +91,7 @@ func serve(ctx context.Context, f *flags, cfg *config.Config, demo *demoParts, l
 	}
 	stopMemory := reportMemory(log)
 	defer stopMemory()
+	demo.introduce(stderr, s.Addresses()[0])
 	stopDemo := demo.start(ctx, log, s.Addresses()[0])
 
 	running, stop := context.WithCancel(ctx)
@@ -111,7 +121,7 @@ func serve(ctx context.Context, f *flags, cfg *config.Config, demo *demoParts, l
 }
 
 // configuration returns what the flags ask for: a file, a single backend, or the demo.
-func configuration(ctx context.Context, f *flags, env func(string) (string, bool)) (*demoParts, *config.Config, string, error) {
+func configuration(ctx context.Context, f *flags, env lookupEnv) (*demoParts, *config.Config, string, error) {
 	switch {
 	case f.demo:
 		demo, cfg, err := newDemo(ctx, f.listen)

@@ -22,15 +22,16 @@ const callLineQueue = 4096
 // are dropped, and their number is printed instead.
 type CallLines struct {
 	// Immutable.
-	queue chan *callevent.Summary // CallLines sends, Close closes
-	done  sync.WaitGroup
+	colour bool
+	queue  chan *callevent.Summary // CallLines sends, Close closes
+	done   sync.WaitGroup
 
 	dropped atomic.Uint64
 }
 
-// NewCallLines begins to print to w. Close ends it.
-func NewCallLines(w io.Writer) *CallLines {
-	l := &CallLines{queue: make(chan *callevent.Summary, callLineQueue)}
+// NewCallLines begins to print to w, in colour or not. Close ends it.
+func NewCallLines(w io.Writer, colour bool) *CallLines {
+	l := &CallLines{colour: colour, queue: make(chan *callevent.Summary, callLineQueue)}
 	l.done.Go(func() { l.print(w) })
 	return l
 }
@@ -56,7 +57,7 @@ func (l *CallLines) Close() {
 func (l *CallLines) print(to io.Writer) {
 	w := bufio.NewWriter(to)
 	for s := range l.queue {
-		writeCallLine(w, s)
+		l.write(w, s)
 		if n := l.dropped.Swap(0); n > 0 {
 			fmt.Fprintf(w, "%s (%d calls not shown: the output is too slow)\n", time.Now().Format(lineTime), n)
 		}
@@ -70,26 +71,47 @@ func (l *CallLines) print(to io.Writer) {
 
 const lineTime = "15:04:05.000"
 
-// writeCallLine writes time, status, latency, path, backend, messages and
-// bytes up and down, peer, and who ended the call.
-func writeCallLine(w io.Writer, s *callevent.Summary) {
+// write writes time, status, latency, path, backend, messages and bytes up
+// and down, peer, and who ended the call and why.
+func (l *CallLines) write(w io.Writer, s *callevent.Summary) {
 	backend := s.Backend
 	if backend == "" {
 		backend = "-"
 	}
-	fmt.Fprintf(w, "%s %-19s %8s %s %s ↑%d %s ↓%d %s %s %s",
-		s.Started.Add(s.Took).Format(lineTime), statusName(s), latency(s.Took), printable(s.Path), backend,
-		s.Up.Messages, size(s.Up.Bytes), s.Down.Messages, size(s.Down.Bytes), s.Peer, s.Ender)
+	status := fmt.Sprintf("%-19s", statusName(s))
+	if l.colour {
+		status = colourOf(s) + status + "\x1b[0m"
+	}
+	fmt.Fprintf(w, "%s %s %8s %-36s %-8s %s %s %-15s %s",
+		s.Started.Add(s.Took).Format(lineTime), status, latency(s.Took), printable(s.Path), backend,
+		traffic("↑", s.Up), traffic("↓", s.Down), s.Peer, s.Ender)
 	switch {
 	case s.Reason != "":
 		fmt.Fprintf(w, " %s", s.Reason)
 	case s.Ender == callevent.ByBackendReset:
 		fmt.Fprintf(w, " %s", s.Detail)
 	}
-	if s.Code != 0 && s.HasCode && s.Detail != "" {
+	if s.Code != 0 && s.HasCode && s.Detail != "" && s.Ender != callevent.ByCancel {
 		fmt.Fprintf(w, " %q", shorten(s.Detail, 120))
 	}
 	fmt.Fprintln(w)
+}
+
+// colourOf is green for what went well, yellow for what the caller gave up,
+// red for the rest.
+func colourOf(s *callevent.Summary) string {
+	switch {
+	case s.HasCode && s.Code == uint32(codes.OK):
+		return "\x1b[32m"
+	case s.Ender == callevent.ByCancel:
+		return "\x1b[33m"
+	default:
+		return "\x1b[31m"
+	}
+}
+
+func traffic(arrow string, t callevent.Traffic) string {
+	return fmt.Sprintf("%-11s", fmt.Sprintf("%s%d %s", arrow, t.Messages, size(t.Bytes)))
 }
 
 func statusName(s *callevent.Summary) string {

@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"loom/internal/backend"
 	"loom/internal/h2"
 	"loom/internal/relay"
 )
@@ -13,6 +14,7 @@ import (
 type Counters struct {
 	H2                 h2.Counters
 	Relay              relay.Counters
+	Backend            backend.Counters
 	ConnectionsRefused atomic.Uint64 // beyond limits.connections of a listener
 }
 
@@ -38,6 +40,9 @@ func (s *Server) LogTotals() {
 		{"buffer_refusals", &h.BudgetRefusals},
 		{"buffer_resets", &h.BudgetResets},
 		{"stream_stalls", &h.Stalls},
+		{"calls_that_waited", &s.counters.Backend.CallsWaited},
+		{"pending_refused", &s.counters.Backend.PendingRefused},
+		{"connect_timeouts", &s.counters.Backend.ConnectTimeouts},
 		{"requests_not_kept", &s.counters.Relay.KeptRequests},
 		{"keepalives_lost", &h.KeepaliveLost},
 		{"protocol_errors", &h.ProtocolErrors},

@@ -24,7 +24,8 @@ type listener struct {
 	// Immutable.
 	name string
 	net  net.Listener
-	most int // connections at a time
+	most int           // connections at a time
+	done chan struct{} // closed by close
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -39,7 +40,7 @@ func (s *Server) listen(c *config.Listener, most int) (*listener, error) {
 			return nil, fmt.Errorf("listener %q: %w", c.Name, err)
 		}
 	}
-	ln, err := new(net.ListenConfig).Listen(context.Background(), network, address)
+	ln, err := bind(network, address)
 	if err != nil {
 		return nil, &ListenError{Listener: c.Name, Address: c.Address.String(), Err: listenCause(err)}
 	}
@@ -48,7 +49,16 @@ func (s *Server) listen(c *config.Listener, most int) (*listener, error) {
 			return nil, errors.Join(fmt.Errorf("listener %q: set mode: %w", c.Name, err), ln.Close())
 		}
 	}
-	return &listener{name: c.Name, net: ln, most: most, conns: make(map[*h2.Conn]struct{})}, nil
+	return &listener{name: c.Name, net: ln, most: most, done: make(chan struct{}), conns: make(map[*h2.Conn]struct{})}, nil
+}
+
+// bind listens. A Unix socket is there for its owner alone until its mode is
+// set: with the usual umask anybody could connect in between.
+func bind(network, address string) (net.Listener, error) {
+	if network == "unix" {
+		defer syscall.Umask(syscall.Umask(0o177))
+	}
+	return new(net.ListenConfig).Listen(context.Background(), network, address)
 }
 
 // ListenError says which listener could not be bound.
@@ -120,17 +130,38 @@ func (s *Server) accept(l *listener) {
 			// Out of descriptors, most likely: others have to go first.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.log.Warn("accept", zap.String("listener", l.name), zap.Error(err), zap.Duration("pause", pause))
-			time.Sleep(pause)
+			select {
+			case <-time.After(pause):
+			case <-l.done:
+			}
 			continue
 		}
 		pause = 0
 		c := s.relay.Conn(nc)
 		if !l.add(c) {
 			s.counters.ConnectionsRefused.Add(1)
-			h2.Refuse(nc, "too many connections")
+			s.refuse(nc)
 			continue
 		}
 		s.conns.Go(func() { s.serve(l, c) })
+	}
+}
+
+// refusals is how many peers beyond the limit may be told so at a time; the
+// others are closed without a word.
+const refusals = 64
+
+// refuse tells a peer that there are too many connections, without keeping
+// the next one waiting.
+func (s *Server) refuse(nc net.Conn) {
+	select {
+	case s.refusing <- struct{}{}:
+		s.conns.Go(func() {
+			h2.Refuse(nc, "too many connections")
+			<-s.refusing
+		})
+	default:
+		_ = nc.Close()
 	}
 }
 
@@ -163,7 +194,10 @@ func (l *listener) remove(c *h2.Conn) {
 
 func (l *listener) close() error {
 	l.mu.Lock()
-	l.closed = true
+	if !l.closed {
+		l.closed = true
+		close(l.done)
+	}
 	l.mu.Unlock()
 	return l.net.Close()
 }

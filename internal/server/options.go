@@ -30,16 +30,17 @@ func h2Limits(l *config.Limits) h2.Limits {
 	return out
 }
 
-func backendOptions(c *config.Backend, limits h2.Limits, budget *h2.Budget, counters *h2.Counters) backend.Options {
+func backendOptions(c *config.Backend, limits h2.Limits, budget *h2.Budget, counters *Counters) backend.Options {
 	o := backend.Options{
 		Name:           c.Name,
 		Connections:    c.Limits.Connections,
 		Pending:        c.Limits.Pending,
 		ConnectTimeout: time.Duration(c.ConnectTimeout),
+		Counters:       &counters.Backend,
 		H2: &h2.Options{
 			Limits:            limits,
 			Budget:            budget,
-			Counters:          counters,
+			Counters:          &counters.H2,
 			KeepaliveInterval: time.Duration(c.Keepalive.Interval),
 			KeepaliveTimeout:  time.Duration(c.Keepalive.Timeout),
 		},

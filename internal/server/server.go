@@ -31,12 +31,13 @@ type Server struct {
 	backends  map[string]*backend.Backend
 	listeners []*listener
 
-	conns sync.WaitGroup // connections that are served
+	conns    sync.WaitGroup // connections that are served or refused
+	refusing chan struct{}  // holds a token for each peer that is being refused
 }
 
 // New builds what cfg describes and binds its listeners.
 func New(cfg *config.Config, o Options) (*Server, error) {
-	s := &Server{log: o.Log, counters: new(Counters), backends: make(map[string]*backend.Backend)}
+	s := &Server{log: o.Log, counters: new(Counters), backends: make(map[string]*backend.Backend), refusing: make(chan struct{}, refusals)}
 	limits := h2Limits(&cfg.Limits)
 	s.budget = h2.NewBudget(bufferedTotal(&cfg.Limits), &s.counters.H2)
 	if err := s.build(cfg, limits, o.Observer); err != nil {
@@ -61,7 +62,7 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 		return fmt.Errorf("compile routes: %w", err)
 	}
 	for i := range cfg.Backends {
-		o := backendOptions(&cfg.Backends[i], limits, s.budget, &s.counters.H2)
+		o := backendOptions(&cfg.Backends[i], limits, s.budget, s.counters)
 		k, err := backend.New(o)
 		if err != nil {
 			return err
