@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"loom/internal/h2"
@@ -82,7 +83,7 @@ func (e *endpoint) run() (*h2.Conn, error) {
 		if e.timedOut(ctx) {
 			return nil, fmt.Errorf("connect to %s: no connection within %v", e.name, k.opts.ConnectTimeout)
 		}
-		return nil, fmt.Errorf("connect to %s: %w", e.name, rootCause(err))
+		return nil, fmt.Errorf("connect to %s: %w", e.name, plain(err))
 	}
 	c := h2.NewClient(nc, k.opts.H2, e)
 	e.mu.Lock()
@@ -94,8 +95,7 @@ func (e *endpoint) run() (*h2.Conn, error) {
 			c.Close()
 		}
 	})()
-	err = c.Serve()
-	if err == nil {
+	if err = plain(c.Serve()); err == nil {
 		err = errors.New("closed by the peer")
 	}
 	switch {
@@ -161,18 +161,29 @@ func (e *endpoint) rest(pause time.Duration) {
 
 // backoff returns how long to wait after a failure, when there were that many
 // before.
-func backoff(failures int) time.Duration {
+func backoff(failures int) time.Duration { return jittered(failures, 2*rand.Float64()-1) }
+
+// jittered is backoff without the chance: jitter goes from -1 to 1.
+func jittered(failures int, jitter float64) time.Duration {
 	d := float64(backoffFirst)
 	for range min(failures, 20) {
 		d = min(d*backoffFactor, float64(backoffMax))
 	}
-	return time.Duration(d * (1 + backoffJitter*(2*rand.Float64()-1)))
+	return time.Duration(d * (1 + backoffJitter*jitter))
 }
 
-// rootCause drops the layers that repeat the address.
-func rootCause(err error) error {
-	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
-		err = inner
+// plain drops the layers that repeat the addresses from the error of a socket.
+func plain(err error) error {
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		return err
 	}
-	return err
+	cause := op.Err
+	for inner := errors.Unwrap(cause); inner != nil; inner = errors.Unwrap(cause) {
+		cause = inner
+	}
+	if op.Op == "dial" {
+		return cause
+	}
+	return fmt.Errorf("%s: %w", op.Op, cause)
 }

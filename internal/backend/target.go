@@ -64,7 +64,7 @@ func (k *Backend) newTarget(uri string) (*target, error) {
 		t.parsed.URL, t.builder = *u, resolver.Get(u.Scheme)
 	}
 	if t.builder == nil {
-		if _, _, err := net.SplitHostPort(uri); err != nil {
+		if _, _, err := net.SplitHostPort(uri); err != nil || strings.Contains(uri, "/") {
 			return nil, fmt.Errorf(
 				"target %q: neither host:port nor a URI of a known scheme (dns:///, passthrough:///, unix:, unix-abstract:)", uri)
 		}

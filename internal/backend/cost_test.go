@@ -1,0 +1,78 @@
+package backend_test
+
+import (
+	"testing"
+
+	"loom/internal/h2"
+)
+
+// taker is a call that any connection suits.
+type taker struct{}
+
+func (*taker) Attempt(*h2.Batch, *h2.Conn, string) error { return nil }
+func (*taker) Refused(*h2.Batch, error)                  {}
+func (*taker) Over() bool                                { return false }
+
+// readyRig has a connection to each of two endpoints.
+func readyRig(t testing.TB) *rig {
+	t.Helper()
+	r := newRig(t, connections(1), targets("passthrough:///a", "passthrough:///b"))
+	r.call("warm")
+	r.accept("a")
+	r.accept("b")
+	seen := make(map[string]bool)
+	eventually(t, "both endpoints take calls", func() bool {
+		seen[r.call("more").placedAt()] = true
+		return seen["a"] && seen["b"]
+	})
+	return r
+}
+
+// A call that finds a connection costs no memory of its own.
+func TestOpenAllocatesNothing(t *testing.T) {
+	r := readyRig(t)
+	b, w := h2.NewBatch(), new(taker)
+	if n := testing.AllocsPerRun(1000, func() { _ = r.backend.Open(b, w) }); n != 0 {
+		t.Fatalf("%v allocations", n)
+	}
+}
+
+// BenchmarkOpen is what a call pays the pool when there is a connection.
+func BenchmarkOpen(b *testing.B) {
+	r := readyRig(b)
+	b.Run("alone", func(b *testing.B) {
+		batch, w := h2.NewBatch(), new(taker)
+		b.ReportAllocs()
+		for b.Loop() {
+			_ = r.backend.Open(batch, w)
+		}
+	})
+	b.Run("parallel", func(b *testing.B) {
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			batch, w := h2.NewBatch(), new(taker)
+			for pb.Next() {
+				_ = r.backend.Open(batch, w)
+			}
+		})
+	})
+}
+
+// BenchmarkWait is what a call pays that waits, and gives up.
+func BenchmarkWait(b *testing.B) {
+	r := readyRig(b)
+	batch := h2.NewBatch()
+	b.ReportAllocs()
+	for b.Loop() {
+		w := new(unlucky)
+		_ = r.backend.Open(batch, w)
+		r.backend.Forget(w)
+	}
+}
+
+// unlucky is a call that finds every connection full.
+type unlucky struct{ _ byte } // so that each is another
+
+func (*unlucky) Attempt(*h2.Batch, *h2.Conn, string) error { return h2.ErrFull }
+func (*unlucky) Refused(*h2.Batch, error)                  {}
+func (*unlucky) Over() bool                                { return false }
