@@ -26,6 +26,7 @@ type blockDecoder struct {
 	fields    []Field // of the block at hand; used again for the next
 	size      int     // of the header list, as RFC 9113, section 6.5.2 counts it
 	count     int
+	scratch   []byte // the fragment at hand, if it is short
 	maxSize   int
 	maxFields int
 
@@ -70,7 +71,13 @@ func (d *blockDecoder) begin() {
 
 // write decodes a fragment of the block.
 func (d *blockDecoder) write(p []byte) error {
-	_, err := d.dec.Write(p)
+	// The library holds on to what it was given last: to the reader's buffer,
+	// if that were it, for as long as the connection is idle.
+	own := append(d.scratch[:0], p...)
+	if len(p) <= cachedBlockBytes {
+		d.scratch = own
+	}
+	_, err := d.dec.Write(own)
 	switch {
 	case errors.Is(err, hpack.ErrStringLength):
 		d.size = math.MaxInt // a flood in one string
