@@ -36,6 +36,7 @@ func TestLimitStall(t *testing.T) {
 			t.Errorf("ended after %v", took)
 		}
 		wantCounter(t, "Stalls", &r.counters.Stalls, 1)
+		r.settle()
 		if s := r.observer.only(); s.Reason != "STREAM_STALLED" || s.Ender != callevent.ByLoom {
 			t.Errorf("summary %+v", s)
 		}

@@ -264,5 +264,6 @@ func warmUp(t *testing.T, r *rig) *loomtest.Upstream {
 	up.WantEnd(upID)
 	up.Reply(upID, nil)
 	down.WantStatus(id, codes.OK)
+	r.settle()
 	return up
 }

@@ -73,6 +73,13 @@ func (o *observer) check() {
 	}
 }
 
+// open returns how many calls have started and not ended.
+func (o *observer) open() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.calls) - len(o.summary)
+}
+
 // only returns the summary of the only call that has ended so far.
 func (o *observer) only() callevent.Summary {
 	o.t.Helper()

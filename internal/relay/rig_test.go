@@ -171,12 +171,12 @@ func (r *rig) stop() {
 	r.observer.check()
 }
 
-// settle waits until the calls have ended, as far as the relay is concerned.
+// settle waits until the calls have ended and their ends are reported.
 func (r *rig) settle() {
 	r.t.Helper()
-	for end := time.Now().Add(10 * time.Second); r.relay.OpenCalls() > 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); r.relay.OpenCalls() > 0 || r.observer.open() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			r.t.Fatalf("%d calls still open", r.relay.OpenCalls())
+			r.t.Fatalf("%d calls are open, %d have no end reported", r.relay.OpenCalls(), r.observer.open())
 		}
 	}
 }
