@@ -43,6 +43,9 @@ func decode(d *blockDecoder, block []byte, piece int) (*headerBlock, error) {
 		if err := d.write(block[:n]); err != nil {
 			return nil, err
 		}
+		if d.flood() { // the connection ends here
+			return &headerBlock{oversize: true, flood: true}, nil
+		}
 		block = block[n:]
 	}
 	return d.end()
@@ -151,21 +154,14 @@ func TestDecoderBounds(t *testing.T) {
 	for _, tt := range tests {
 		for _, piece := range []int{0, 100} {
 			t.Run(fmt.Sprintf("%s/%d", tt.name, piece), func(t *testing.T) {
-				d := newBlockDecoder(&limits)
-				block := newXNetEncoder().block(tt.fields)
-				d.begin()
-				h, err := decode(d, block, piece)
-				if tt.flood {
-					// In pieces, the reader looks after each.
-					if !d.flood() {
-						t.Fatalf("no flood: %+v, %v", h, err)
-					}
-					return
-				}
+				h, err := decode(newBlockDecoder(&limits), newXNetEncoder().block(tt.fields), piece)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if h.oversize != tt.oversize || h.flood || !slices.Equal(h.fields, tt.fields[:tt.kept]) {
+				if tt.flood != h.flood {
+					t.Fatalf("a flood: %v, want %v", h.flood, tt.flood)
+				}
+				if h.oversize != tt.oversize || !h.flood && !slices.Equal(h.fields, tt.fields[:tt.kept]) {
 					t.Errorf("oversize %v, flood %v, %d fields; want %v, %v, %d",
 						h.oversize, h.flood, len(h.fields), tt.oversize, tt.flood, tt.kept)
 				}
