@@ -353,7 +353,7 @@ func (c *Conn) remove(b *Batch, s *Stream, reset bool) {
 	c.alarms.clear(&s.stall)
 	if n := s.queued(); n > 0 {
 		b.bytesLeft(s.source, n-s.free)
-		s.queue, s.queueAt = nil, 0
+		s.queue.clear()
 	}
 	if s.ready && len(c.ready) > 2*len(c.streams)+16 {
 		c.ready = slices.DeleteFunc(c.ready, func(r *Stream) bool { return r.gone })

@@ -1,43 +1,74 @@
 package h2
 
-// writeData appends as much of p as the windows and the outbox take, and
-// END_STREAM if that is all of it and end is set. It returns how much it was.
-func (c *Conn) writeData(s *Stream, p []byte, end bool, from *Stream) int {
-	room := min(s.sendWindow, c.sendWindow)
+// room is how many bytes of s may be sent now: what the windows and the
+// outbox take.
+func (c *Conn) room(s *Stream) int {
 	if c.out.len() >= c.opts.Limits.Outbox {
-		room = 0
+		return 0
 	}
-	n := int(max(0, min(room, int64(len(p)))))
+	return int(max(0, min(s.sendWindow, c.sendWindow)))
+}
+
+// writeData appends as much of p as there is room for, and END_STREAM if that
+// is all of it and end is set. It returns how much it was.
+func (c *Conn) writeData(s *Stream, p []byte, end bool, from *Stream) int {
+	n := min(c.room(s), len(p))
 	if n == 0 && (len(p) > 0 || !end) {
 		return 0
 	}
 	for rest := p[:n]; ; {
 		k := min(len(rest), c.peer.maxFrame)
-		var flags frameFlags
 		last := k == len(rest)
-		if last && end && n == len(p) {
-			flags = flagEndStream
-			s.sentEnd = true
-		}
-		x := c.out.room(frameHeaderLen + k)
-		x.b = appendFrameHeader(x.b, k, frameData, flags, s.id)
+		x := c.beginData(s, k, last && end && n == len(p))
 		x.b = append(x.b, rest[:k]...)
 		rest = rest[k:]
-		c.answered(2)
 		if last {
 			break
 		}
 	}
+	c.sent(s, n, from)
+	return n
+}
+
+// writeQueued appends one frame of up to n queued bytes, which are there and
+// may be sent.
+func (c *Conn) writeQueued(s *Stream, n int, from *Stream) {
+	x := c.beginData(s, n, s.tail == tailEnd && n == s.queued())
+	for left := n; left > 0; {
+		p := s.queue.front()
+		k := min(len(p), left)
+		x.b = append(x.b, p[:k]...)
+		s.queue.drop(k)
+		left -= k
+	}
+	c.sent(s, n, from)
+}
+
+// beginData appends the header of a DATA frame of n bytes.
+func (c *Conn) beginData(s *Stream, n int, end bool) *buffer {
+	var flags frameFlags
+	if end {
+		flags = flagEndStream
+		s.sentEnd = true
+	}
+	c.answered(2)
+	x := c.out.room(frameHeaderLen + n)
+	x.b = appendFrameHeader(x.b, n, frameData, flags, s.id)
+	return x
+}
+
+// sent accounts for n bytes of s that were appended.
+func (c *Conn) sent(s *Stream, n int, from *Stream) {
 	s.sendWindow -= int64(n)
 	c.sendWindow -= int64(n)
-	if from != nil && n > 0 {
-		if k := len(c.out.marks) - 1; k >= 0 && c.out.marks[k].from == from {
-			c.out.marks[k].n += n
-		} else {
-			c.out.marks = append(c.out.marks, mark{from, n})
-		}
+	if from == nil || n == 0 {
+		return
 	}
-	return n
+	if k := len(c.out.marks) - 1; k >= 0 && c.out.marks[k].from == from {
+		c.out.marks[k].n += n
+	} else {
+		c.out.marks = append(c.out.marks, mark{from, n})
+	}
 }
 
 // enqueue keeps what cannot be sent now.
@@ -49,11 +80,7 @@ func (c *Conn) enqueue(b *Batch, s *Stream, p []byte, end bool, from *Stream) {
 			c.alarms.set(&s.stall, b.Now.Add(c.opts.Limits.Stall), c.ring)
 		}
 	}
-	if s.queueAt > len(s.queue)/2 {
-		n := copy(s.queue, s.queue[s.queueAt:])
-		s.queue, s.queueAt = s.queue[:n], 0
-	}
-	s.queue = append(s.queue, p...)
+	s.queue.add(p)
 	if from == nil {
 		s.free += len(p)
 	} else {
@@ -78,20 +105,16 @@ func (c *Conn) await(s *Stream) {
 // pump sends what is queued on s, up to most bytes. It reports whether s
 // could go on as far as its own window is concerned.
 func (c *Conn) pump(b *Batch, s *Stream, most int) bool {
-	p := s.queue[s.queueAt:]
-	n := min(len(p), most)
+	n := min(s.queued(), most, c.room(s), c.peer.maxFrame)
 	// The bytes of a second try carry no credit: they go out by themselves.
 	from := s.source
 	if s.free > 0 {
 		n, from = min(n, s.free), nil
 	}
-	end := s.tail == tailEnd && n == len(p)
-	sent := c.writeData(s, p[:n], end, from)
-	if sent > 0 {
+	if n > 0 {
+		c.writeQueued(s, n, from)
+		s.free = max(0, s.free-n)
 		s.stuckSince = b.Now
-		s.dequeued(sent)
-	}
-	if sent > 0 || s.sentEnd {
 		c.touch(b)
 	}
 	if s.queued() > 0 {

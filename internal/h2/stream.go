@@ -77,10 +77,9 @@ type Stream struct {
 	consumed   int64 // bytes that left, for which the peer has no credit yet
 	length     int64 // content-length, or -1
 	received   int64
-	queue      []byte // bytes to send; those before queueAt are sent
-	queueAt    int
-	free       int     // of the queued bytes, the first that carry no credit
-	source     *Stream // that the queued bytes came from
+	queue      byteQueue // bytes to send
+	free       int       // of the queued bytes, the first that carry no credit
+	source     *Stream   // that the queued bytes came from
 	trailers   []Field
 	thenReset  bool // RST_STREAM follows the tail
 	resetCode  ErrCode
@@ -204,13 +203,4 @@ func (s *Stream) fail(b *Batch, e End) bool {
 	return true
 }
 
-func (s *Stream) queued() int { return len(s.queue) - s.queueAt }
-
-// dequeued notes that n queued bytes were sent.
-func (s *Stream) dequeued(n int) {
-	s.queueAt += n
-	s.free = max(0, s.free-n)
-	if s.queueAt == len(s.queue) {
-		s.queue, s.queueAt = nil, 0
-	}
-}
+func (s *Stream) queued() int { return s.queue.n }

@@ -200,8 +200,21 @@ func (p *Process) Footprint(t *testing.T) Footprint {
 	}
 	held.Descriptors = len(entries)
 	held.Threads = int(p.statusField(t, "Threads"))
-	held.Resident = p.statusField(t, "VmRSS") << 10
+	held.Resident = p.Resident(t)
 	return held
+}
+
+// Resident is how many bytes of loomd are in memory.
+func (p *Process) Resident(t *testing.T) int64 {
+	t.Helper()
+	return p.statusField(t, "VmRSS") << 10
+}
+
+// PeakResident is the most that Resident ever was, or has been since the
+// kernel was told to forget.
+func (p *Process) PeakResident(t *testing.T) int64 {
+	t.Helper()
+	return p.statusField(t, "VmHWM") << 10
 }
 
 // statusField reads a number from /proc/PID/status.

@@ -144,7 +144,7 @@ func startPlainRelay(t *testing.T) *daemon.Relay {
 	if err != nil {
 		t.Fatalf("listen for the backend: %v", err)
 	}
-	server := grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}))
+	server := grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}), grpc.MaxRecvMsgSize(128<<20))
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: steadyService,
 		HandlerType: (*any)(nil),
