@@ -1,0 +1,99 @@
+package server
+
+import (
+	"io/fs"
+	"testing"
+	"time"
+
+	"loom/internal/config"
+)
+
+// files is a file system of few files.
+type files map[string]string
+
+func (f files) read(name string) ([]byte, error) {
+	if text, ok := f[name]; ok {
+		return []byte(text), nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func TestMemory(t *testing.T) {
+	const meminfo = "MemTotal:       16384000 kB\nMemFree:         1000000 kB\n"
+	for _, tt := range []struct {
+		name  string
+		files files
+		want  int64
+	}{
+		{"nothing is told", files{}, 1 << 30},
+		{"the machine's", files{"/proc/meminfo": meminfo}, 16384000 << 10},
+		{"a container's", files{"/proc/meminfo": meminfo, "/sys/fs/cgroup/memory.max": "536870912\n"}, 512 << 20},
+		{"no limit", files{"/proc/meminfo": meminfo, "/sys/fs/cgroup/memory.max": "max\n"}, 16384000 << 10},
+		{"a limit above the machine's", files{"/proc/meminfo": meminfo, "/sys/fs/cgroup/memory.max": "99999999999999\n"}, 16384000 << 10},
+		{"nonsense", files{"/proc/meminfo": "what?", "/sys/fs/cgroup/memory.max": "\n"}, 1 << 30},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := memory(tt.files.read); got != tt.want {
+				t.Errorf("%d bytes, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestBufferedTotal(t *testing.T) {
+	if got := bufferedTotal(&config.Limits{BufferedTotal: 5 << 20}); got != 5<<20 {
+		t.Errorf("as configured: %d", got)
+	}
+	// Whatever this machine has, it is something, and not all.
+	if got := bufferedTotal(&config.Limits{}); got <= 0 || got > 1<<45 {
+		t.Errorf("of the memory: %d", got)
+	}
+}
+
+// What loom.yaml says of backends arrives where it is used.
+func TestBackendOptions(t *testing.T) {
+	cfg := parse(t, `
+listeners: [`+anyPort+`]
+backends:
+  b:
+    targets: ["127.0.0.1:1", "unix:/run/b.sock"]
+    connect_timeout: 7s
+    keepalive: {interval: 40s, timeout: 8s}
+    limits: {connections: 3, pending: 11}
+routes: [{name: all, backend: b}]
+`)
+	var counters Counters
+	o := backendOptions(&cfg.Backends[0], h2Limits(&cfg.Limits), nil, &counters)
+	if o.Name != "b" || len(o.Targets) != 2 || o.Targets[1] != "unix:/run/b.sock" || o.Connections != 3 || o.Pending != 11 ||
+		o.ConnectTimeout != 7*time.Second || o.Counters != &counters.Backend {
+		t.Errorf("options %+v", o)
+	}
+	if o.H2.KeepaliveInterval != 40*time.Second || o.H2.KeepaliveTimeout != 8*time.Second || o.H2.Counters != &counters.H2 {
+		t.Errorf("h2 options %+v", o.H2)
+	}
+}
+
+// What loom.yaml says of limits arrives where it is used, and the windows fit
+// what a connection may buffer.
+func TestLimits(t *testing.T) {
+	cfg := parse(t, oneBackend(nobody, anyPort)+`limits:
+  preface_timeout: 3s
+  streams: 50
+  header_list: 20KiB
+  header_fields: 77
+  continuations: 5
+  buffered_per_connection: 512KiB
+  stream_stall: 90s
+`)
+	l := h2Limits(&cfg.Limits)
+	if l.Preface != 3*time.Second || l.Streams != 50 || l.HeaderList != 20<<10 || l.HeaderFields != 77 ||
+		l.Continuations != 5 || l.Buffered != 512<<10 || l.Stall != 90*time.Second {
+		t.Errorf("limits %+v", l)
+	}
+	if l.EarlyResets.Burst != 100 {
+		t.Errorf("%d early resets at once; a deadline may end 50 calls, and the 50 after them", l.EarlyResets.Burst)
+	}
+	if l.ConnWindow > l.Buffered/4 || l.MaxWindow > l.Buffered {
+		t.Errorf("windows %d and %d, of %d that may be buffered", l.ConnWindow, l.MaxWindow, l.Buffered)
+	}
+}
