@@ -45,6 +45,8 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 	case f.schema:
 		return writeSchema(stdout, stderr)
 	}
+	// Whoever reads our output may go away: calls go on (a write then fails).
+	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)

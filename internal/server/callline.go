@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,15 +23,15 @@ type CallLines struct {
 	// Immutable.
 	colour bool
 	queue  chan *callevent.Summary // CallLines sends, Close closes
-	done   sync.WaitGroup
+	done   chan struct{}           // print closes it
 
 	dropped atomic.Uint64
 }
 
 // NewCallLines begins to print to w, in colour or not. Close ends it.
 func NewCallLines(w io.Writer, colour bool) *CallLines {
-	l := &CallLines{colour: colour, queue: make(chan *callevent.Summary, callLineQueue)}
-	l.done.Go(func() { l.print(w) })
+	l := &CallLines{colour: colour, queue: make(chan *callevent.Summary, callLineQueue), done: make(chan struct{})}
+	go l.print(w)
 	return l
 }
 
@@ -48,13 +47,24 @@ func (l *CallLines) Observe(e callevent.Event) {
 	}
 }
 
-// Close prints what is queued and stops. Nothing is observed any more then.
+// callLineLast is how long the last lines may take: whoever reads may have
+// stopped, and the daemon does not wait for it.
+const callLineLast = 500 * time.Millisecond
+
+// Close prints what is queued and stops; lines that nobody takes in time are
+// given up. Nothing is observed any more then.
 func (l *CallLines) Close() {
 	close(l.queue)
-	l.done.Wait()
+	t := time.NewTimer(callLineLast)
+	defer t.Stop()
+	select {
+	case <-l.done:
+	case <-t.C:
+	}
 }
 
 func (l *CallLines) print(to io.Writer) {
+	defer close(l.done)
 	w := bufio.NewWriter(to)
 	for s := range l.queue {
 		l.write(w, s)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -17,7 +16,10 @@ import (
 	"loom/internal/h2"
 )
 
-var errListenerClosed = net.ErrClosed
+var (
+	errListenerClosed = net.ErrClosed
+	errListenerFull   = errors.New("as many connections as the listener may have")
+)
 
 // listener is a socket that calls come in on, and the connections it has.
 type listener struct {
@@ -26,6 +28,8 @@ type listener struct {
 	net  net.Listener
 	most int           // connections at a time
 	done chan struct{} // closed by close
+	path string        // of a Unix socket; empty for others
+	file fs.FileInfo   // of path, as we made it
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -34,31 +38,18 @@ type listener struct {
 }
 
 func (s *Server) listen(c *config.Listener, most int) (*listener, error) {
-	network, address := c.Address.Network, c.Address.Text
-	if network == "unix" {
-		if err := removeStale(address); err != nil {
-			return nil, fmt.Errorf("listener %q: %w", c.Name, err)
-		}
+	l := &listener{name: c.Name, most: most, done: make(chan struct{}), conns: make(map[*h2.Conn]struct{})}
+	var err error
+	if c.Address.Network == "unix" {
+		l.path = c.Address.Text
+		l.net, l.file, err = listenUnix(l.path, c.Mode)
+	} else {
+		l.net, err = new(net.ListenConfig).Listen(context.Background(), c.Address.Network, c.Address.Text)
 	}
-	ln, err := bind(network, address)
 	if err != nil {
 		return nil, &ListenError{Listener: c.Name, Address: c.Address.String(), Err: listenCause(err)}
 	}
-	if network == "unix" {
-		if err := os.Chmod(address, fs.FileMode(c.Mode)); err != nil {
-			return nil, errors.Join(fmt.Errorf("listener %q: set mode: %w", c.Name, err), ln.Close())
-		}
-	}
-	return &listener{name: c.Name, net: ln, most: most, done: make(chan struct{}), conns: make(map[*h2.Conn]struct{})}, nil
-}
-
-// bind listens. A Unix socket is there for its owner alone until its mode is
-// set: with the usual umask anybody could connect in between.
-func bind(network, address string) (net.Listener, error) {
-	if network == "unix" {
-		defer syscall.Umask(syscall.Umask(0o177))
-	}
-	return new(net.ListenConfig).Listen(context.Background(), network, address)
+	return l, nil
 }
 
 // ListenError says which listener could not be bound.
@@ -83,33 +74,6 @@ func listenCause(err error) error {
 	return err
 }
 
-// removeStale removes the socket file that a process which is gone has left.
-// One on which somebody answers stays, and so does anything that is no socket.
-// Between the dial and the removal another process may begin to listen; it
-// then loses its file, as it would if it had begun a moment earlier.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("look at socket: %w", err)
-	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is there and is no socket; remove it or choose another path", path)
-	}
-	c, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		return errors.Join(fmt.Errorf("another process listens on %s", path), c.Close())
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("see whether somebody listens on %s: %w", path, err)
-	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("remove stale socket: %w", err)
-	}
-	return nil
-}
-
 func (l *listener) address() string {
 	a := l.net.Addr()
 	if a.Network() == "unix" {
@@ -126,6 +90,8 @@ func (s *Server) accept(l *listener) {
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
+		case errors.Is(err, syscall.ECONNABORTED):
+			continue // it went away while it waited
 		case err != nil:
 			// Out of descriptors, most likely: others have to go first.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
@@ -138,9 +104,12 @@ func (s *Server) accept(l *listener) {
 		}
 		pause = 0
 		c := s.relay.Conn(nc)
-		if !l.add(c) {
+		if err := l.add(c); errors.Is(err, errListenerFull) {
 			s.counters.ConnectionsRefused.Add(1)
 			s.refuse(nc)
+			continue
+		} else if err != nil {
+			_ = nc.Close()
 			continue
 		}
 		s.conns.Go(func() { s.serve(l, c) })
@@ -176,14 +145,17 @@ func (s *Server) serve(l *listener, c *h2.Conn) {
 }
 
 // add makes c one of the listener's connections, if it may have one more.
-func (l *listener) add(c *h2.Conn) bool {
+func (l *listener) add(c *h2.Conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || len(l.conns) >= l.most {
-		return false
+	switch {
+	case l.closed:
+		return errListenerClosed
+	case len(l.conns) >= l.most:
+		return errListenerFull
 	}
 	l.conns[c] = struct{}{}
-	return true
+	return nil
 }
 
 func (l *listener) remove(c *h2.Conn) {
@@ -199,7 +171,11 @@ func (l *listener) close() error {
 		close(l.done)
 	}
 	l.mu.Unlock()
-	return l.net.Close()
+	err := l.net.Close()
+	if l.file != nil {
+		err = errors.Join(err, removeOwn(l.path, l.file))
+	}
+	return err
 }
 
 func (l *listener) drain(b *h2.Batch) {

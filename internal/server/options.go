@@ -1,9 +1,8 @@
 package server
 
 import (
-	"bytes"
 	"os"
-	"strconv"
+	"runtime/debug"
 	"time"
 
 	"loom/internal/backend"
@@ -92,24 +91,5 @@ func bufferedTotal(l *config.Limits) int64 {
 	if l.BufferedTotal > 0 {
 		return int64(l.BufferedTotal)
 	}
-	return memory(os.ReadFile) / 8
-}
-
-// memory returns how much memory the process may use: the machine's, or its
-// control group's if that is less; 1 GiB where neither is told.
-func memory(read func(string) ([]byte, error)) int64 {
-	total := int64(1 << 30)
-	if text, err := read("/proc/meminfo"); err == nil {
-		if f := bytes.Fields(text); len(f) > 1 && string(f[0]) == "MemTotal:" {
-			if kib, err := strconv.ParseInt(string(f[1]), 10, 64); err == nil {
-				total = kib << 10
-			}
-		}
-	}
-	if text, err := read("/sys/fs/cgroup/memory.max"); err == nil {
-		if n, err := strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64); err == nil {
-			total = min(total, n)
-		}
-	}
-	return total
+	return memory(os.ReadFile, debug.SetMemoryLimit(-1)) / 8
 }
