@@ -219,3 +219,18 @@ func TestCallLinesDoNotWait(t *testing.T) {
 		}
 	})
 }
+
+// An output that stands still for ever does not keep loomd from ending.
+func TestCallLinesEndWithAStuckOutput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{open: make(chan struct{})}
+		l := NewCallLines(g, false)
+		l.Observe(callevent.Event{Kind: callevent.End, Summary: unary()})
+		start := time.Now()
+		l.Close()
+		if took := time.Since(start); took != callLineLast {
+			t.Fatalf("Close took %v", took)
+		}
+		close(g.open)
+	})
+}

@@ -162,7 +162,8 @@ func TestSocketMode(t *testing.T) {
 // Until its mode is set, a socket is its owner's alone.
 func TestSocketIsBornPrivate(t *testing.T) {
 	path := in(socketFolder(t), "in.sock")
-	ln, err := bind("unix", path)
+	lc := net.ListenConfig{Control: ownerOnly}
+	ln, err := lc.Listen(t.Context(), "unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +204,7 @@ func TestSocketInUse(t *testing.T) {
 	}
 	defer ln.Close()
 	_, err = New(parse(t, oneBackend(nobody, unixListener(path, ""))), Options{Log: zap.NewNop()})
-	if err == nil || !strings.Contains(err.Error(), `listener "local"`) || !strings.Contains(err.Error(), "another process listens on "+path) {
+	if err == nil || !strings.Contains(err.Error(), `listener "local"`) || !strings.Contains(err.Error(), "unix:"+path) || !errors.Is(err, errTaken) {
 		t.Fatalf("error %v", err)
 	}
 	conn, err := net.Dial("unix", path)
@@ -233,7 +234,7 @@ func TestForeignFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = New(parse(t, oneBackend(nobody, unixListener(path, ""))), Options{Log: zap.NewNop()})
-			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "is no socket") {
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "no socket") {
 				t.Fatalf("error %v", err)
 			}
 			after, err := os.Lstat(path)
@@ -265,4 +266,66 @@ func TestSocketIsRemoved(t *testing.T) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("the socket is still there: %v", err)
 	}
+}
+
+// It stays when somebody else's has taken its place.
+func TestForeignSocketStaysAtTheEnd(t *testing.T) {
+	path := in(socketFolder(t), "in.sock")
+	r := serve(t, oneBackend(nobody, unixListener(path, "")))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	other, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	r.stop()
+	r.wantServed()
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatalf("the other process's socket is gone: %v", err)
+	}
+	_ = conn.Close()
+}
+
+// A connection that comes as the listener closes is none too many.
+func TestConnectionAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := loomtest.Listen()
+		conn, err := ln.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		down := loomtest.NewDownstream(t, conn)
+		r := serveOn(t, &lateListener{ln, make(chan struct{})})
+		time.Sleep(time.Second)
+		r.stop()
+		down.WantClosed()
+		down.Close()
+		r.wantServed()
+		if n := r.counters.ConnectionsRefused.Load(); n != 0 {
+			t.Fatalf("ConnectionsRefused = %d", n)
+		}
+	})
+}
+
+// lateListener hands out its connections when it is closed.
+type lateListener struct {
+	*loomtest.Listener
+	closed chan struct{}
+}
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	<-l.closed
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		return conn, l.Listener.Close()
+	}
+	return nil, err
+}
+
+func (l *lateListener) Close() error {
+	close(l.closed)
+	return nil
 }

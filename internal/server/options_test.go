@@ -2,6 +2,7 @@ package server
 
 import (
 	"io/fs"
+	"math"
 	"testing"
 	"time"
 
@@ -28,15 +29,39 @@ func TestMemory(t *testing.T) {
 		{"nothing is told", files{}, 1 << 30},
 		{"the machine's", files{"/proc/meminfo": meminfo}, 16384000 << 10},
 		{"a container's", files{"/proc/meminfo": meminfo, "/sys/fs/cgroup/memory.max": "536870912\n"}, 512 << 20},
+		{"a unit's", files{
+			"/proc/meminfo": meminfo, "/proc/self/cgroup": "0::/system.slice/loomd.service\n",
+			"/sys/fs/cgroup/system.slice/loomd.service/memory.max": "268435456\n",
+			"/sys/fs/cgroup/system.slice/memory.max":               "max\n",
+		}, 256 << 20},
+		{"a slice's", files{
+			"/proc/meminfo": meminfo, "/proc/self/cgroup": "0::/system.slice/loomd.service\n",
+			"/sys/fs/cgroup/system.slice/loomd.service/memory.max": "max\n",
+			"/sys/fs/cgroup/system.slice/memory.max":               "134217728\n",
+		}, 128 << 20},
+		{"version 1", files{
+			"/proc/meminfo": meminfo, "/proc/self/cgroup": "5:cpu,cpuacct:/a\n4:memory:/a/b\n",
+			"/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes": "67108864\n",
+			"/sys/fs/cgroup/memory/a/memory.limit_in_bytes":   "9223372036854771712\n",
+		}, 64 << 20},
+		{"broken groups", files{"/proc/meminfo": meminfo, "/proc/self/cgroup": "what?\n0::../../..\n"}, 16384000 << 10},
 		{"no limit", files{"/proc/meminfo": meminfo, "/sys/fs/cgroup/memory.max": "max\n"}, 16384000 << 10},
 		{"a limit above the machine's", files{"/proc/meminfo": meminfo, "/sys/fs/cgroup/memory.max": "99999999999999\n"}, 16384000 << 10},
 		{"nonsense", files{"/proc/meminfo": "what?", "/sys/fs/cgroup/memory.max": "\n"}, 1 << 30},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := memory(tt.files.read); got != tt.want {
+			if got := memory(tt.files.read, math.MaxInt64); got != tt.want {
 				t.Errorf("%d bytes, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// GOMEMLIMIT counts, too.
+func TestMemoryOfTheRuntime(t *testing.T) {
+	machine := files{"/proc/meminfo": "MemTotal:       16384000 kB\n"}
+	if got := memory(machine.read, 100<<20); got != 100<<20 {
+		t.Errorf("%d bytes", got)
 	}
 }
 
