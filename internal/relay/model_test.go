@@ -79,6 +79,8 @@ func runModel(t *testing.T, seed uint64, tcp, fire bool) {
 	limits.ConnWindow = pick(rng, 65535, 200_000, 1<<20)
 	limits.Buffered = limits.ConnWindow + pick(rng, 0, 100_000, 1<<20)
 	limits.Outbox = pick(rng, 64<<10, 100_000, 256<<10)
+	// What waits for a socket counts against this, too, when a call is answered.
+	limits.Buffered = max(limits.Buffered, limits.Outbox+128<<10)
 	// The model's peers send many small window updates.
 	limits.Noise = h2.Rate{Burst: 1 << 30, PerSecond: 1}
 	m := &model{
