@@ -32,10 +32,10 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
 	}
 	b.WriteString(": ")
-	b.WriteString(e.Msg)
+	b.WriteString(printable(e.Msg))
 	if e.Hint != "" {
 		b.WriteString(" (")
-		b.WriteString(e.Hint)
+		b.WriteString(printable(e.Hint))
 		b.WriteString(")")
 	}
 	return b.String()
