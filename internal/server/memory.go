@@ -37,7 +37,7 @@ func memory(read func(string) ([]byte, error), runtimeLimit int64) int64 {
 // those around it (cgroups(7)): a systemd unit's MemoryMax is in one of them.
 func memoryLimitFiles(read func(string) ([]byte, error)) []string {
 	const root = "/sys/fs/cgroup"
-	files := []string{root + "/memory.max"}
+	files := []string{root + "/memory.max", root + "/memory/memory.limit_in_bytes"}
 	text, err := read("/proc/self/cgroup")
 	if err != nil {
 		return files

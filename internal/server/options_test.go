@@ -29,6 +29,10 @@ func TestMemory(t *testing.T) {
 		{"nothing is told", files{}, 1 << 30},
 		{"the machine's", files{"/proc/meminfo": meminfo}, 16384000 << 10},
 		{"a container's", files{"/proc/meminfo": meminfo, "/sys/fs/cgroup/memory.max": "536870912\n"}, 512 << 20},
+		{"a container's, version 1", files{
+			"/proc/meminfo": meminfo, "/proc/self/cgroup": "4:memory:/docker/abc\n",
+			"/sys/fs/cgroup/memory/memory.limit_in_bytes": "67108864\n",
+		}, 64 << 20},
 		{"a unit's", files{
 			"/proc/meminfo": meminfo, "/proc/self/cgroup": "0::/system.slice/loomd.service\n",
 			"/sys/fs/cgroup/system.slice/loomd.service/memory.max": "268435456\n",
