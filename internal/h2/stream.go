@@ -102,7 +102,7 @@ func (s *Stream) SendHeaders(b *Batch, fields []Field, end bool) {
 	defer c.mu.Unlock()
 	switch {
 	case s.gone || s.sentEnd || s.tail != tailNone || c.dead:
-	case c.out.len() > c.opts.Limits.Buffered:
+	case c.out.len() > max(c.opts.Limits.Buffered, 4*c.opts.Limits.Outbox):
 		c.opts.Counters.ControlReplies.Add(1)
 		c.closeLocked(connError(CodeEnhanceYourCalm, "answers to it are not read"))
 	case s.queued() > 0:
