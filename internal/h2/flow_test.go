@@ -187,7 +187,7 @@ func TestPaddingGetsCredit(t *testing.T) {
 		r := newRelayed(t, limits(func(l *h2.Limits) { l.ConnWindow = 1 << 16 }))
 		id, up := r.open()
 		r.up.WindowUpdate(up, 1<<30)
-		for i := range 2000 {
+		for i := range 1000 {
 			r.down.DataPadded(id, make([]byte, i%3), 255, false)
 			synctest.Wait()
 			if stream, conn := r.down.Window(id); stream < 300 || conn < 300 {
@@ -225,7 +225,7 @@ func TestNoCreditIsLost(t *testing.T) {
 		r := newRelayed(t, limits(func(l *h2.Limits) { l.ConnWindow, l.Buffered = 1<<16, 150_000 }))
 		rng := rand.New(rand.NewPCG(1, 0))
 		total := int64(0)
-		for range 300 {
+		for range 150 {
 			id, up := r.open()
 			n := r.fill(id)
 			total += n
@@ -253,7 +253,7 @@ func TestNoCreditIsLost(t *testing.T) {
 			}
 		}
 		_, conn := r.down.Window(0)
-		if conn < 1<<15 || total < 300*30000 {
+		if conn < 1<<15 || total < 150*30000 {
 			t.Errorf("the window is %d after %d bytes", conn, total)
 		}
 	})

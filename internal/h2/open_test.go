@@ -42,7 +42,7 @@ func TestOpenBeforeSettings(t *testing.T) {
 		if !s.changedNow() {
 			t.Error("the owner does not hear of the new limit")
 		}
-		for range 1000 {
+		for range 200 {
 			s.mustOpen(true)
 		}
 		_ = peer.conn.Close()

@@ -180,7 +180,7 @@ type event struct {
 	ended  h2.End
 }
 
-func newLeg(t *testing.T) *leg { return &leg{t: t, events: make(chan event, 5000)} }
+func newLeg(t *testing.T) *leg { return &leg{t: t, events: make(chan event, 64)} }
 
 func (l *leg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end bool) {
 	l.events <- event{what: "headers", kind: kind, fields: fields, end: end}
