@@ -63,6 +63,7 @@ func TestDrainWithoutAnswer(t *testing.T) {
 		s, down := h.downstream(nil, loomtest.Without(loomtest.AutoPingAck))
 		id := down.Unary("/s/m", nil)
 		l := s.leg()
+		l.want("headers")
 		s.drain()
 		s.drain() // twice is no harm
 		start := time.Now()
