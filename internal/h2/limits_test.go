@@ -157,9 +157,9 @@ func TestAnswersThatAreNotRead(t *testing.T) {
 		// Who reads may ask as often as it likes.
 		for range 500 {
 			peer.write(ping)
-		}
-		if got := len(of(http2.FramePing, peer.frames())); got != 500 {
-			t.Errorf("%d answers, want 500", got)
+			if got := len(peer.frames()); got != 1 {
+				t.Fatalf("%d answers to a PING", got)
+			}
 		}
 		end.SetWriteCapacity(0)
 		for range 100 {

@@ -163,6 +163,7 @@ func TestEndOfASocket(t *testing.T) {
 					t.Fatal(err)
 				}
 				l := s.mustOpen(true)
+				readRequest(t, far)
 				tt.end(far)
 				if e := l.wantEnded(h2.CauseLost); e.Err == nil {
 					t.Error("the stream is not told why")
@@ -222,19 +223,10 @@ func TestGoAwayIsReadOnASocket(t *testing.T) {
 			s := h.serve(near, true, nil)
 			fault := loomtest.FrameBytes(http2.FrameData, 0, 0, nil)
 			mustWrite(t, far, append(append(greetCaller(), fault...), make([]byte, 200<<10)...))
-			framer := http2.NewFramer(io.Discard, far)
-			for {
-				f, err := framer.ReadFrame()
-				if err != nil {
-					t.Fatalf("the connection ended without GOAWAY: %v", err)
-				}
-				if g, ok := f.(*http2.GoAwayFrame); ok {
-					if g.ErrCode != http2.ErrCodeProtocol {
-						t.Errorf("got %v", g)
-					}
-					break
-				}
-			}
+			readUntil(t, far, func(f http2.Frame) bool {
+				g, ok := f.(*http2.GoAwayFrame)
+				return ok && g.ErrCode == http2.ErrCodeProtocol
+			})
 			_ = far.Close()
 			var told *h2.ConnError
 			if err := s.wantEnd(); !errors.As(err, &told) {
@@ -305,13 +297,30 @@ func heapInUse() uint64 {
 
 func readUntilEnd(t *testing.T, c net.Conn) {
 	t.Helper()
+	readUntil(t, c, func(f http2.Frame) bool {
+		d, ok := f.(*http2.DataFrame)
+		return ok && d.StreamEnded()
+	})
+}
+
+// readRequest reads up to the first request.
+func readRequest(t *testing.T, c net.Conn) {
+	t.Helper()
+	if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+		t.Fatal(err)
+	}
+	readUntil(t, c, func(f http2.Frame) bool { return f.Header().Type == http2.FrameHeaders })
+}
+
+func readUntil(t *testing.T, c net.Conn, last func(http2.Frame) bool) {
+	t.Helper()
 	framer := http2.NewFramer(io.Discard, c)
 	for {
 		f, err := framer.ReadFrame()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d, ok := f.(*http2.DataFrame); ok && d.StreamEnded() {
+		if last(f) {
 			return
 		}
 	}
