@@ -58,9 +58,11 @@ func (l *BackendLimits) setDefaults() {
 	l.Connections = 4
 	// No bound: how much a backend can take is known to its owner only.
 	l.Concurrent = 0
-	// Enough for a burst, and few enough that nobody waits for long behind
-	// a backend that is overrun.
-	l.Pending = 256
+	// All the calls of four full connections of callers (limits.streams), so
+	// that none is refused while the first connection to a backend, or one
+	// that was lost, is being made. What they hold is bounded by
+	// buffered_total, and how long they wait by their deadlines.
+	l.Pending = 4096
 }
 
 func (b *Breaker) setDefaults() {

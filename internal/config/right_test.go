@@ -49,7 +49,7 @@ func TestMinimalFileHasDefaults(t *testing.T) {
 		Name: "users", Targets: []Target{{Target: "localhost:50051", Weight: 1}},
 		Balance: "round_robin", ConnectTimeout: Duration(5 * time.Second),
 		Keepalive: Keepalive{Interval: Duration(330 * time.Second), Timeout: Duration(10 * time.Second)},
-		Limits:    BackendLimits{Connections: 4, Pending: 256},
+		Limits:    BackendLimits{Connections: 4, Pending: 4096},
 	}})
 	equal(t, "routes", cfg.Routes, []Route{{Name: "all", Backend: "users"}})
 	equal(t, "limits", cfg.Limits, Limits{
