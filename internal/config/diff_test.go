@@ -54,7 +54,7 @@ func TestDiff(t *testing.T) {
 			"~ backend users: targets: [{target: localhost:50051, weight: 1}] -> [{target: localhost:50051, weight: 1}, {target: unix:/run/users.sock, weight: 1}]\n" +
 				"~ backend users: connect_timeout: 5s -> 2s\n" +
 				"~ backend users: keepalive.interval: 5m30s -> 0s\n" +
-				"~ backend users: limits.pending: 256 -> 7",
+				"~ backend users: limits.pending: 4096 -> 7",
 		},
 		{
 			"default written out", `users: {targets: ["localhost:50051"]}`,
