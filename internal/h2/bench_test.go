@@ -35,6 +35,7 @@ func BenchmarkUnary(b *testing.B) {
 }
 
 func benchmarkUnary(b *testing.B, near, far net.Conn) {
+	b.Helper()
 	counters := new(h2.Counters)
 	opts := &h2.Options{Limits: h2.DefaultLimits(), Counters: counters, Budget: h2.NewBudget(64<<20, counters)}
 	owner := &unaryOwner{

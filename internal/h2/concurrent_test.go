@@ -72,7 +72,7 @@ func TestManyAtOnce(t *testing.T) {
 				opening.Close()
 			}
 			serving.Wait()
-			opening.wantEnd()
+			_ = opening.wantEnd()
 		}
 	})
 }

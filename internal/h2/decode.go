@@ -73,7 +73,8 @@ func (d *blockDecoder) begin() {
 func (d *blockDecoder) write(p []byte) error {
 	// The library holds on to what it was given last: to the reader's buffer,
 	// if that were it, for as long as the connection is idle.
-	own := append(d.scratch[:0], p...)
+	own := d.scratch[:0]
+	own = append(own, p...)
 	if len(p) <= cachedBlockBytes {
 		d.scratch = own
 	}

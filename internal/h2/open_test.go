@@ -237,7 +237,7 @@ func TestRefusedOrLost(t *testing.T) {
 				synctest.Wait()
 				seen := peer.headers()
 				_ = peer.conn.Close()
-				s.wantEnd()
+				_ = s.wantEnd()
 				for _, id := range seen {
 					if id == waiting[0].ID() || id == waiting[1].ID() {
 						t.Errorf("stream %d was refused, and the peer has got it", id)

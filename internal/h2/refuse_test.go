@@ -76,7 +76,7 @@ func TestSettledAndAnswered(t *testing.T) {
 			t.Error("NetConn is another connection")
 		}
 		_ = peer.conn.Close()
-		s.wantEnd()
+		_ = s.wantEnd()
 		want("the end", true, true)
 	})
 }

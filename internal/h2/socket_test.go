@@ -192,7 +192,7 @@ func TestResetOfASocket(t *testing.T) {
 		do(func(b *h2.Batch) { l.SendHeaders(b, loomtest.KV(":status", "200"), false) })
 		do(func(b *h2.Batch) { l.Send(b, make([]byte, 1000), false, nil) })
 		l.wantEnded(h2.CauseLost)
-		s.wantEnd()
+		_ = s.wantEnd()
 	})
 }
 

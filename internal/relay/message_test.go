@@ -31,7 +31,7 @@ func wholeMessages(p []byte) []int {
 func TestMessageScannerFindsMessagesHoweverTheyAreCut(t *testing.T) {
 	stream := []byte("\x00\x00\x00\x00\x03abc" + "\x00\x00\x00\x00\x00" + "\x01\x00\x00\x00\x01x" + "\x00\x00\x00\x00\x09half")
 	want := []int{3, 0, 1}
-	for i := range len(stream) {
+	for i := range stream {
 		for j := i; j < len(stream); j++ {
 			if got := messageSizes(stream[:i], stream[i:j], stream[j:]); !slices.Equal(got, want) {
 				t.Fatalf("cut at %d and %d: %v, want %v", i, j, got, want)
