@@ -108,6 +108,9 @@ func TestStreamWithoutWindowIsPassedOver(t *testing.T) {
 		q.want()
 		q.windowUpdate(1, 7)
 		q.want("DATA 1 len 7")
+		// And those that they raise let go on at once.
+		q.frame(http2.FrameSettings, 0, 0, []byte{0, 4, 0, 0, 0, 5})
+		q.want("SETTINGS 0 end", "DATA 1 len 5")
 		_ = q.rawPeer.conn.Close()
 	})
 }

@@ -141,6 +141,27 @@ func TestKeepaliveKeeps(t *testing.T) {
 	}
 }
 
+// Any sign of life after the question will do, and the next silence is asked
+// about anew.
+func TestKeepaliveTakesAnySign(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t, keepalive)
+		s, up := h.upstream(loomtest.Without(loomtest.AutoPingAck), loomtest.Timeout(time.Hour))
+		s.mustOpen(false)
+		up.WantCall()
+		for range 3 {
+			up.WantPing()
+			time.Sleep(5 * time.Second)
+			up.WindowUpdate(0, 1)
+		}
+		start := time.Now()
+		up.WantPing()
+		wantAt(t, "asked", start, 30*time.Second)
+		up.WantClosed()
+		wantAt(t, "given up", start, 40*time.Second)
+	})
+}
+
 func TestNobodyIsAskedInVain(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h := newHost(t, keepalive)
