@@ -257,7 +257,9 @@ func (c *Conn) fill() (eof bool, err error) {
 	}
 	var n int
 	if c.sock != nil {
-		c.in, n, err = c.sock.read(c.in)
+		x := c.in
+		c.in = nil // while it waits, the socket may give the buffer to others
+		c.in, n, err = c.sock.read(x)
 	} else {
 		if c.in == nil {
 			c.in = getBuffer()

@@ -72,9 +72,7 @@ func TestSlowReaderGetsEverything(t *testing.T) {
 		mine, theirs := pair()
 		h.serve(theirs, true, relayTo(up))
 		down := loomtest.NewDownstream(t, mine)
-		for !up.Settled() {
-			time.Sleep(time.Millisecond)
-		}
+		within(t, "the backend's SETTINGS are not read", up.Settled)
 
 		body := make([]byte, size)
 		_, _ = rand.NewChaCha8([32]byte{}).Read(body)
@@ -87,11 +85,7 @@ func TestSlowReaderGetsEverything(t *testing.T) {
 			}
 		})
 		// Nothing is read until the socket is full and the rest waits.
-		for end := time.Now().Add(grace); up.Queued() == 0; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal("the socket takes everything")
-			}
-		}
+		within(t, "the socket takes everything", func() bool { return up.Queued() > 0 })
 		got, most := slowly(t, far, h.budget)
 		if got != sha256.Sum256(body) {
 			t.Error("what came is not what was sent")
@@ -237,8 +231,16 @@ func TestGoAwayIsReadOnASocket(t *testing.T) {
 }
 
 // An idle connection holds one goroutine and no buffer, whatever has gone
-// through it before.
+// through it before, and so does one that waits for the rest of a frame.
 func TestIdleConnectionsAreCheap(t *testing.T) {
+	body := frame(http2.FrameData, endStream, 1, make([]byte, 16000))
+	t.Run("between frames", func(t *testing.T) { holdIdle(t, nil, greetCaller(), requestBytes(1), body) })
+	t.Run("inside a frame", func(t *testing.T) { holdIdle(t, body[:20], greetCaller(), requestBytes(1), body) })
+}
+
+// holdIdle makes connections, has each echo one call, and looks at what they
+// cost when they have got the rest.
+func holdIdle(t *testing.T, rest []byte, call ...[]byte) {
 	const conns, most = 200, 16 << 10
 	h := newHost(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -261,27 +263,32 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 		conn := h2.NewServer(near, h.opts, echoOwner{})
 		go func() { _ = conn.Serve() }()
 	}
-	body := loomtest.FrameBytes(http2.FrameData, http2.FlagDataEndStream, 1, make([]byte, 16000))
 	for _, c := range far {
-		mustWrite(t, c, greetCaller(), requestBytes(1), body)
+		mustWrite(t, c, call...)
 	}
 	for _, c := range far {
 		readUntilEnd(t, c)
+		mustWrite(t, c, rest)
 	}
-	for end := time.Now().Add(grace); runtime.NumGoroutine() > goroutines+conns; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d goroutines for %d idle connections", runtime.NumGoroutine()-goroutines, conns)
-		}
-	}
-	if each := (int64(heapInUse()) - int64(heap)) / conns; each > most {
-		t.Errorf("an idle connection holds %d bytes, want %d at most", each, most)
-	}
+	within(t, "there are more goroutines than connections", func() bool { return runtime.NumGoroutine() <= goroutines+conns })
+	each := int64(0)
+	within(t, "idle connections hold too much", func() bool {
+		each = (int64(heapInUse()) - int64(heap)) / conns
+		return each <= most
+	})
+	t.Logf("an idle connection holds %d bytes", each)
 	for _, c := range far {
 		_ = c.Close()
 	}
-	for end := time.Now().Add(grace); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
+	within(t, "connections do not end with their sockets", func() bool { return runtime.NumGoroutine() <= goroutines })
+}
+
+// within waits until ok holds.
+func within(t *testing.T, complaint string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(grace); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("connections do not end with their sockets")
+			t.Fatal(complaint)
 		}
 	}
 }
