@@ -280,6 +280,30 @@ func wantReaction(t *testing.T, h *host, peer *rawPeer, got, want string) {
 	}
 }
 
+// What was under way when we reset a stream is no fault.
+func TestLateFramesAreIgnored(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t)
+		end, peer := h.rawPipe()
+		s := h.serve(end, true, nil)
+		peer.greet()
+		peer.write(open(1))
+		l := s.leg()
+		l.want("headers")
+		do(func(b *h2.Batch) { l.Reset(b, h2.CodeCancel) })
+		if got := reaction(peer.frames()); got != "RST 1 CANCEL" {
+			t.Fatal(got)
+		}
+		peer.write(frame(http2.FrameData, 0, 1, make([]byte, 1000)))
+		peer.write(frame(http2.FrameWindowUpdate, 0, 1, uint32s(1)))
+		peer.write(frame(http2.FrameHeaders, endHeaders|endStream, 1, block("x", "y")))
+		peer.write(frame(http2.FrameRSTStream, 0, 1, uint32s(8)))
+		wantReaction(t, h, peer, reaction(peer.frames()), "ok")
+		l.wantNothing()
+		_ = peer.conn.Close()
+	})
+}
+
 // More DATA than the window is a fault of the stream, or of the connection.
 func TestDataBeyondTheWindow(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

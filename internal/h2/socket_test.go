@@ -1,6 +1,7 @@
 package h2_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -125,6 +126,30 @@ func slowly(t *testing.T, conn net.Conn, budget *h2.Budget) (sum [sha256.Size]by
 			return [sha256.Size]byte(hash.Sum(nil)), most
 		}
 	}
+}
+
+// Frames come in pieces, with any time between them.
+func TestFramesInPieces(t *testing.T) {
+	sockets(t, func(t *testing.T, pair func() (net.Conn, net.Conn)) {
+		h := newHost(t)
+		near, far := pair()
+		s := h.serve(near, true, nil)
+		t.Cleanup(func() { _ = far.Close() })
+		mustWrite(t, far, greetCaller(), requestBytes(1))
+		l := s.leg()
+		l.want("headers")
+		body := make([]byte, 16384)
+		_, _ = rand.NewChaCha8([32]byte{}).Read(body)
+		wire := frame(http2.FrameData, 0, 1, body)
+		for _, cut := range []int{1, 5, 8, 9, 10, 100, 4 << 10, 4<<10 + 1, 10000, len(wire) - 1} {
+			mustWrite(t, far, wire[:cut])
+			time.Sleep(2 * time.Millisecond) // most likely it is read by then
+			mustWrite(t, far, wire[cut:])
+			if got := l.want("data").data; !bytes.Equal(got, body) {
+				t.Fatalf("cut at %d: what came is not what was sent", cut)
+			}
+		}
+	})
 }
 
 // What a peer's end means: in order between two frames, a fault inside of
