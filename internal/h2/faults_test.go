@@ -24,7 +24,9 @@ const (
 	ack        = http2.FlagSettingsAck
 )
 
-var frame = loomtest.FrameBytes
+func frame(typ http2.FrameType, flags http2.Flags, id uint32, payload []byte) []byte {
+	return loomtest.FrameBytes(typ, flags, id, payload)
+}
 
 func uint32s(values ...uint32) (p []byte) {
 	for _, v := range values {
