@@ -19,6 +19,9 @@ var house = []string{
 	"internal/admin",
 	"internal/adminclient",
 	"internal/inspector",
+	"internal/replay",
+	"internal/export",
+	"internal/grpcurl",
 	"internal/relay",
 	"internal/backend",
 	"internal/h2",
@@ -61,7 +64,10 @@ var rules = []rule{
 	{
 		why:  "the relay never decodes and never waits for anybody who watches",
 		from: oneOf("internal/relay"),
-		to:   oneOf("internal/reflectcache", "internal/decode", "internal/admin", "internal/inspector", "internal/capture", "internal/metrics"),
+		to:   oneOf("internal/reflectcache", "internal/decode", "internal/admin", "internal/inspector",
+	"internal/replay",
+	"internal/export",
+	"internal/grpcurl", "internal/capture", "internal/metrics"),
 	},
 	{
 		why:  "the relay declares the breaker and the observer that it needs itself, so that either can be replaced",
@@ -228,7 +234,10 @@ func TestForbiddenEdges(t *testing.T) {
 		{"internal/relay", "internal/callevent"},
 		{"internal/capture", "internal/callevent"},
 		{"internal/metrics", "internal/callevent"},
-		{"internal/inspector", "api/loom/v1"},
+		{"internal/inspector",
+	"internal/replay",
+	"internal/export",
+	"internal/grpcurl", "api/loom/v1"},
 		{"internal/h2/hpack", "internal/h2"},
 	} {
 		if why := forbidden(edge[0], edge[1]); why != "" {
