@@ -14,7 +14,6 @@ import (
 	"go.uber.org/zap"
 
 	"loom/internal/config"
-	"loom/internal/relay"
 	"loom/internal/server"
 )
 
@@ -81,13 +80,13 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 
 // serve runs the daemon until a signal ends it.
 func serve(ctx context.Context, f *flags, env lookupEnv, cfg *config.Config, demo *demoParts, log *zap.Logger, signals <-chan os.Signal, stdout, stderr io.Writer) error {
-	var observer relay.Observer
+	var ended []server.Ended
 	if !f.quiet {
 		lines := server.NewCallLines(stdout, colourful(stdout, env))
 		defer lines.Close()
-		observer = lines
+		ended = append(ended, lines)
 	}
-	s, err := server.New(cfg, server.Options{Log: log, Observer: observer})
+	s, err := server.New(cfg, server.Options{Log: log, Ended: ended})
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,13 @@
 // reports it, and capture, metrics and the console line make of it what they
 // need. It imports nothing of loom, so that everybody may import it.
 //
-// Invariant: the events of one call come one after another, Start first and
-// End last, exactly once each. Events of different calls come from different
-// goroutines at once.
+// Invariant: the events of one call come one after another, End last and
+// exactly once. Those of different calls come from different goroutines at
+// once.
 //
-// Pitfall: Data belongs to the relay and is valid only while the event is
-// observed; who keeps it copies it. Fields may be kept but not changed.
+// Pitfall: Data and Summary belong to the relay and are valid only while the
+// event is observed; who keeps them copies them. Fields may be kept but not
+// changed.
 package callevent
 
 import (
@@ -16,17 +17,34 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
+// Call is a call that begins: the headers of its request came.
+type Call struct {
+	ID        uint64 // counts up from 1 in each process
+	At        time.Time
+	Peer      string // address of the caller
+	Path      string
+	Authority string
+	Timeout   time.Duration // of grpc-timeout; 0 if it has none
+	Fields    []hpack.HeaderField
+}
+
+// Follower is told what happens to one call after it began. It is called on
+// the goroutines that carry the call: it must return at once, and never calls
+// back.
+type Follower interface {
+	Observe(e Event)
+}
+
 // Kind says what happened.
 type Kind uint8
 
 // The kinds, in the order in which a call knows them.
 const (
-	Start    Kind = iota // the request's headers came: Fields
-	Attempt              // they went to an endpoint: Backend, Endpoint
+	Routed   Kind = iota // a route and a backend were picked: Route, Backend
+	Attempt              // it went to an endpoint: Backend, Endpoint
 	Interim              // a 1xx header block came back: Fields
 	Headers              // the response's headers came: Fields
-	Data                 // bytes came: Direction, Data
-	Message              // the last byte of a message came: Direction, Size
+	Piece                // a message, or a part of it, came: Direction, First, Last, Compressed, Size, Data
 	Trailers             // the response's trailers came, or its only block: Fields
 	End                  // the call is over: Summary
 )
@@ -102,14 +120,17 @@ type Summary struct {
 // Event is one thing that happened to a call. Which fields are set depends
 // on Kind.
 type Event struct {
-	Kind      Kind
-	Call      uint64 // counts up from 1 in each process
-	At        time.Time
-	Direction Direction
-	Fields    []hpack.HeaderField
-	Data      []byte
-	Size      int // of a message, without its prefix
-	Backend   string
-	Endpoint  string
-	Summary   *Summary
+	Kind       Kind
+	Direction  Direction
+	First      bool // of a message: Data begins it
+	Last       bool // Data ends it
+	Compressed bool
+	Size       uint32 // of the whole message, without its prefix
+	At         time.Time
+	Fields     []hpack.HeaderField
+	Data       []byte // without the prefix; may be empty
+	Route      string
+	Backend    string
+	Endpoint   string
+	Summary    *Summary
 }

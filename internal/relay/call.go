@@ -27,6 +27,8 @@ type Call struct {
 	route   *route.Route
 	backend *backend.Backend
 
+	follower callevent.Follower // guarded by mu once the call is routed; nil: nobody follows
+
 	down h2.Stream // has locks of its own
 
 	mu sync.Mutex
@@ -63,7 +65,12 @@ func (d *downLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 	c.relay.openCalls.Add(1)
 	c.request = readRequest(fields)
 	c.upEnd = end
-	c.event(b, callevent.Event{Kind: callevent.Start, Fields: fields})
+	if o := c.relay.opts.Observer; o != nil {
+		c.follower = o.Begin(callevent.Call{
+			ID: c.id, At: b.Now, Peer: c.peer, Path: c.request.path, Authority: c.request.authority,
+			Timeout: c.request.timeout, Fields: fields,
+		})
+	}
 	switch {
 	case kind == h2.BlockOversize:
 		c.refuse(b, &refusal{codes.ResourceExhausted, ReasonHeaderList, "the request's metadata is too large"})
@@ -90,10 +97,11 @@ func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
 			"denied by route " + strconv.Quote(c.route.Rule.Name)})
 		return
 	}
+	c.backend = c.relay.pick(c.route)
+	c.event(b, callevent.Event{Kind: callevent.Routed, Route: c.routeName(), Backend: c.backendName()})
 	if changes(&c.route.Rule.Request) {
 		fields = edit(fields, &c.route.Rule.Request)
 	}
-	c.backend = c.relay.pick(c.route)
 	c.kept = newKept(fields)
 	c.kept.end = end
 	if c.request.timeout > 0 {
@@ -192,12 +200,7 @@ func (c *Call) keep(b *h2.Batch, p []byte, end bool) bool {
 		// The stream's window bounds what can come before an attempt takes it.
 		most += c.relay.opts.H2.Limits.MaxWindow
 	}
-	if c.up != nil && k.hopeless(p, most) {
-		c.relay.opts.Counters.KeptRequests.Add(1)
-		c.release(b)
-		return true
-	}
-	if k.add(p, most, c.relay.opts.H2.Budget) {
+	if (c.up == nil || !k.hopeless(p, most)) && k.add(p, most, c.relay.opts.H2.Budget) {
 		if c.up == nil {
 			k.unsent += len(p)
 		}
@@ -262,10 +265,8 @@ func (c *Call) lost(b *h2.Batch, e h2.End) {
 	case h2.CauseFault:
 		c.detail = e.Fault
 		c.report(b, callevent.ByLoom, ReasonCallerFault)
-	case h2.CauseStall:
-		c.report(b, callevent.ByLoom, ReasonStalled)
-	case h2.CauseBudget:
-		c.report(b, callevent.ByLoom, ReasonOutOfBuffer)
+	case h2.CauseStall, h2.CauseBudget:
+		c.report(b, callevent.ByLoom, stuckReason(e.Cause))
 	default:
 		c.code, c.hasCode = uint32(codes.Canceled), true
 		ender := callevent.ByCancel

@@ -17,25 +17,37 @@ type messageScanner struct {
 	left   uint32 // bytes of the message that have not
 }
 
-// scan calls done with the size of each message that p completes.
-func (m *messageScanner) scan(p []byte, done func(size int)) {
-	for len(p) > 0 {
-		if m.have < len(m.prefix) {
-			n := copy(m.prefix[m.have:], p)
-			m.have += n
-			p = p[n:]
-			if m.have < len(m.prefix) {
-				return
-			}
-			m.left = uint32(messageSize(m.prefix[:]))
-		}
-		n := min(uint64(m.left), uint64(len(p)))
-		m.left -= uint32(n)
-		p = p[n:]
-		if m.left > 0 {
-			return
-		}
-		m.have = 0
-		done(messageSize(m.prefix[:]))
-	}
+// piece is a part of a message that came in one go.
+type piece struct {
+	data        []byte // without the prefix
+	first, last bool
 }
+
+// next takes the next piece off p. It reports false if there is nothing but a
+// part of a prefix.
+func (m *messageScanner) next(p []byte) (pc piece, rest []byte, ok bool) {
+	if m.have < len(m.prefix) {
+		n := copy(m.prefix[m.have:], p)
+		m.have += n
+		p = p[n:]
+		if m.have < len(m.prefix) {
+			return piece{}, p, false
+		}
+		m.left = m.size()
+		pc.first = true
+	}
+	n := min(uint64(m.left), uint64(len(p)))
+	m.left -= uint32(n)
+	pc.data, pc.last = p[:n], m.left == 0
+	if pc.last {
+		m.have = 0
+	}
+	return pc, p[n:], true
+}
+
+// size is that of the message under way.
+func (m *messageScanner) size() uint32 { return binary.BigEndian.Uint32(m.prefix[1:]) }
+
+// compressed reports whether the message under way is (gRPC over HTTP/2,
+// "Compressed-Flag").
+func (m *messageScanner) compressed() bool { return m.prefix[0]&1 != 0 }

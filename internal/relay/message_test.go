@@ -10,7 +10,13 @@ func messageSizes(chunks ...[]byte) []int {
 	var m messageScanner
 	var sizes []int
 	for _, c := range chunks {
-		m.scan(c, func(n int) { sizes = append(sizes, n) })
+		for len(c) > 0 {
+			pc, rest, _ := m.next(c)
+			c = rest
+			if pc.last {
+				sizes = append(sizes, int(m.size()))
+			}
+		}
 	}
 	return sizes
 }

@@ -19,46 +19,75 @@ type observer struct {
 	summary []callevent.Summary
 }
 
+// seenCall is the follower of one call.
 type seenCall struct {
-	last  callevent.Kind
-	ended bool
-	bytes [2]uint64
+	observer *observer
+	id       uint64
+
+	// guarded by observer.mu
+	last     callevent.Kind
+	ended    bool
+	messages [2]uint64
+	size     [2]uint64 // of the message under way
+	bytes    [2]uint64 // that have come of it
 }
 
 func newObserver(t *testing.T) *observer {
 	return &observer{t: t, calls: make(map[uint64]*seenCall)}
 }
 
-// Observe implements relay.Observer.
-func (o *observer) Observe(e callevent.Event) {
+// Begin implements relay.Observer.
+func (o *observer) Begin(begun callevent.Call) callevent.Follower {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	c := o.calls[e.Call]
-	switch {
-	case e.Kind == callevent.Start && c != nil:
-		o.t.Errorf("call %d started twice", e.Call)
-		return
-	case e.Kind == callevent.Start:
-		o.calls[e.Call] = &seenCall{}
-		return
-	case c == nil:
-		o.t.Errorf("call %d: event %d before its start", e.Call, e.Kind)
-		return
-	case c.ended:
-		o.t.Errorf("call %d: event %d after its end", e.Call, e.Kind)
+	if o.calls[begun.ID] != nil {
+		o.t.Errorf("call %d started twice", begun.ID)
+	}
+	c := &seenCall{observer: o, id: begun.ID}
+	o.calls[begun.ID] = c
+	return c
+}
+
+// Ended implements relay.Observer.
+func (o *observer) Ended(s *callevent.Summary) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.summary = append(o.summary, *s)
+}
+
+// Observe implements callevent.Follower.
+func (c *seenCall) Observe(e callevent.Event) {
+	o := c.observer
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c.ended {
+		o.t.Errorf("call %d: event %d after its end", c.id, e.Kind)
 		return
 	}
 	c.last = e.Kind
 	switch e.Kind {
-	case callevent.Data:
-		c.bytes[e.Direction] += uint64(len(e.Data))
+	case callevent.Piece:
+		c.piece(e)
 	case callevent.End:
 		c.ended = true
-		s := *e.Summary
-		if c.bytes != [2]uint64{s.Up.Bytes, s.Down.Bytes} {
-			o.t.Errorf("call %d: %d bytes reported, summary says %d up, %d down", e.Call, c.bytes, s.Up.Bytes, s.Down.Bytes)
+		if s := e.Summary; c.messages != [2]uint64{s.Up.Messages, s.Down.Messages} {
+			o.t.Errorf("call %d: %d messages reported, summary says %d up, %d down", c.id, c.messages, s.Up.Messages, s.Down.Messages)
 		}
-		o.summary = append(o.summary, s)
+	}
+}
+
+// piece checks that the pieces of a message make it up.
+func (c *seenCall) piece(e callevent.Event) {
+	d := e.Direction
+	if e.First {
+		c.size[d], c.bytes[d] = uint64(e.Size), 0
+	}
+	c.bytes[d] += uint64(len(e.Data))
+	if e.Last != (c.bytes[d] == c.size[d]) {
+		c.observer.t.Errorf("call %d: %d of %d bytes of a message came, last: %v", c.id, c.bytes[d], c.size[d], e.Last)
+	}
+	if e.Last {
+		c.messages[d]++
 	}
 }
 

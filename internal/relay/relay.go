@@ -12,10 +12,14 @@ import (
 	"loom/internal/route"
 )
 
-// Observer is told what happens to calls. It is called on the goroutines
+// Observer is told which calls begin and end. It is called on the goroutines
 // that carry them: it must return at once, and never calls back.
 type Observer interface {
-	Observe(e callevent.Event)
+	// Begin returns who is told what happens in between; nil for nobody.
+	Begin(c callevent.Call) callevent.Follower
+	// Ended comes once for each call that began, after its follower was told.
+	// The summary is valid only until Ended returns.
+	Ended(s *callevent.Summary)
 }
 
 // Options configures a Relay. All but Observer are required.

@@ -1,16 +1,18 @@
 package relay
 
 import (
+	"sync"
+
 	"loom/internal/callevent"
 	"loom/internal/h2"
 )
 
-// event tells the observer, if there is one. After the end it hears no more:
-// what a caller still sends then, nobody reads.
+// event tells who follows the call, if somebody does. After the end they hear
+// no more: what a caller still sends then, nobody reads.
 func (c *Call) event(b *h2.Batch, e callevent.Event) {
-	if o := c.relay.opts.Observer; o != nil && !c.reported {
-		e.Call, e.At = c.id, b.Now
-		o.Observe(e)
+	if c.follower != nil && !c.reported {
+		e.At = b.Now
+		c.follower.Observe(e)
 	}
 }
 
@@ -21,12 +23,25 @@ func (c *Call) pass(b *h2.Batch, d callevent.Direction, p []byte) {
 	if c.relay.opts.Observer == nil {
 		return
 	}
-	c.event(b, callevent.Event{Kind: callevent.Data, Direction: d, Data: p})
-	c.scan[d].scan(p, func(size int) {
-		t.Messages++
-		c.event(b, callevent.Event{Kind: callevent.Message, Direction: d, Size: size})
-	})
+	m := &c.scan[d]
+	for len(p) > 0 {
+		pc, rest, ok := m.next(p)
+		p = rest
+		if !ok {
+			return
+		}
+		if pc.last {
+			t.Messages++
+		}
+		if c.follower != nil {
+			c.event(b, callevent.Event{Kind: callevent.Piece, Direction: d, First: pc.first, Last: pc.last,
+				Compressed: m.compressed(), Size: m.size(), Data: pc.data})
+		}
+	}
 }
+
+// summaryPool is shared by all calls: each needs one for the moment of its end.
+var summaryPool = sync.Pool{New: func() any { return new(callevent.Summary) }}
 
 // report says how the call ended, once. The lock is held.
 func (c *Call) report(b *h2.Batch, ender callevent.Ender, reason string) {
@@ -34,27 +49,31 @@ func (c *Call) report(b *h2.Batch, ender callevent.Ender, reason string) {
 		return
 	}
 	c.relay.openCalls.Add(-1)
-	if c.relay.opts.Observer == nil {
-		c.reported = true
-		return
+	if o := c.relay.opts.Observer; o != nil {
+		s := summaryPool.Get().(*callevent.Summary)
+		*s = callevent.Summary{
+			Started:   c.started,
+			Took:      b.Now.Sub(c.started),
+			Path:      c.request.path,
+			Authority: c.request.authority,
+			Route:     c.routeName(),
+			Backend:   c.backendName(),
+			Endpoint:  c.endpoint,
+			Peer:      c.peer,
+			Attempts:  c.attempts,
+			Up:        c.traffic[callevent.Up],
+			Down:      c.traffic[callevent.Down],
+			Code:      c.code,
+			HasCode:   c.hasCode,
+			Detail:    decodeMessage(c.detail),
+			Ender:     ender,
+			Reason:    reason,
+		}
+		c.event(b, callevent.Event{Kind: callevent.End, Summary: s})
+		o.Ended(s)
+		*s = callevent.Summary{}
+		summaryPool.Put(s)
 	}
-	c.event(b, callevent.Event{Kind: callevent.End, Summary: &callevent.Summary{
-		Started:   c.started,
-		Took:      b.Now.Sub(c.started),
-		Path:      c.request.path,
-		Authority: c.request.authority,
-		Route:     c.routeName(),
-		Backend:   c.backendName(),
-		Endpoint:  c.endpoint,
-		Peer:      c.peer,
-		Attempts:  c.attempts,
-		Up:        c.traffic[callevent.Up],
-		Down:      c.traffic[callevent.Down],
-		Code:      c.code,
-		HasCode:   c.hasCode,
-		Detail:    decodeMessage(c.detail),
-		Ender:     ender,
-		Reason:    reason,
-	}})
 	c.reported = true
+	c.follower = nil
 }

@@ -105,12 +105,9 @@ func (c *Call) backendEnded(b *h2.Batch, e h2.End) {
 		c.report(b, ender, "")
 	case e.Cause == h2.CauseFault:
 		c.answer(b, &refusal{codes.Internal, ReasonBackendFault, "the backend broke the protocol: " + e.Fault})
-	case e.Cause == h2.CauseStall:
+	case e.Cause == h2.CauseStall, e.Cause == h2.CauseBudget:
 		c.down.Reset(b, h2.CodeCancel)
-		c.report(b, callevent.ByLoom, ReasonStalled)
-	case e.Cause == h2.CauseBudget:
-		c.down.Reset(b, h2.CodeCancel)
-		c.report(b, callevent.ByLoom, ReasonOutOfBuffer)
+		c.report(b, callevent.ByLoom, stuckReason(e.Cause))
 	default:
 		message := "the connection to the backend was lost"
 		if e.Err != nil {
@@ -119,6 +116,14 @@ func (c *Call) backendEnded(b *h2.Batch, e h2.End) {
 		c.answer(b, &refusal{codes.Unavailable, ReasonBackendLost, message})
 	}
 	c.release(b)
+}
+
+// stuckReason says why h2 gave up a stream that took nothing.
+func stuckReason(cause h2.Cause) string {
+	if cause == h2.CauseStall {
+		return ReasonStalled
+	}
+	return ReasonOutOfBuffer
 }
 
 // Expired never comes: deadlines are set on the downstream stream.

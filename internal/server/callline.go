@@ -16,9 +16,9 @@ import (
 // stands still costs that many lines and no call a moment.
 const callLineQueue = 4096
 
-// CallLines prints one line for each call that ends. It is a relay.Observer:
-// calls never wait for it; lines that come faster than they can be written
-// are dropped, and their number is printed instead.
+// CallLines prints one line for each call that ends. Calls never wait for it;
+// lines that come faster than they can be written are dropped, and their number
+// is printed instead.
 type CallLines struct {
 	// Immutable.
 	colour bool
@@ -35,13 +35,11 @@ func NewCallLines(w io.Writer, colour bool) *CallLines {
 	return l
 }
 
-// Observe queues the line of a call that ended.
-func (l *CallLines) Observe(e callevent.Event) {
-	if e.Kind != callevent.End {
-		return
-	}
+// Ended queues the line of a call that ended.
+func (l *CallLines) Ended(s *callevent.Summary) {
+	own := *s
 	select {
-	case l.queue <- e.Summary:
+	case l.queue <- &own:
 	default:
 		l.dropped.Add(1)
 	}

@@ -33,7 +33,7 @@ func printed(colour bool, calls ...*callevent.Summary) string {
 	var out bytes.Buffer
 	l := NewCallLines(&out, colour)
 	for _, s := range calls {
-		l.Observe(callevent.Event{Kind: callevent.End, Summary: s})
+		l.Ended(s)
 	}
 	l.Close()
 	return out.String()
@@ -164,19 +164,6 @@ func TestCallLineColour(t *testing.T) {
 	}
 }
 
-// Only the end of a call makes a line.
-func TestCallLineOnlyAtTheEnd(t *testing.T) {
-	var out bytes.Buffer
-	l := NewCallLines(&out, false)
-	for k := range callevent.End {
-		l.Observe(callevent.Event{Kind: k})
-	}
-	l.Close()
-	if out.Len() > 0 {
-		t.Errorf("printed %q", out.String())
-	}
-}
-
 // gate is an output that stands still until it is opened.
 type gate struct {
 	open chan struct{}
@@ -199,7 +186,7 @@ func TestCallLinesDoNotWait(t *testing.T) {
 		l := NewCallLines(g, false)
 		const calls = 3 * callLineQueue
 		for range calls {
-			l.Observe(callevent.Event{Kind: callevent.End, Summary: unary()})
+			l.Ended(unary())
 		}
 		synctest.Wait() // the printer is stuck; nobody else is
 		close(g.open)
@@ -225,7 +212,7 @@ func TestCallLinesEndWithAStuckOutput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
 		l := NewCallLines(g, false)
-		l.Observe(callevent.Event{Kind: callevent.End, Summary: unary()})
+		l.Ended(unary())
 		start := time.Now()
 		l.Close()
 		if took := time.Since(start); took != callLineLast {

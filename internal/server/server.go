@@ -17,8 +17,8 @@ import (
 // Options is what a Server needs besides its configuration. Log is required.
 type Options struct {
 	Log *zap.Logger
-	// Observer is told what happens to calls; nil: nobody watches.
-	Observer relay.Observer
+	// Ended are told of each call when it is over.
+	Ended []Ended
 }
 
 // Server is a running configuration.
@@ -40,7 +40,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s := &Server{log: o.Log, counters: new(Counters), backends: make(map[string]*backend.Backend), refusing: make(chan struct{}, refusals)}
 	limits := h2Limits(&cfg.Limits)
 	s.budget = h2.NewBudget(bufferedTotal(&cfg.Limits), &s.counters.H2)
-	if err := s.build(cfg, limits, o.Observer); err != nil {
+	if err := s.build(cfg, limits, observe(nil, o.Ended)); err != nil {
 		s.closeBackends()
 		return nil, err
 	}
