@@ -1,0 +1,55 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	loomv1 "loom/api/loom/v1"
+)
+
+// errNoRoom says that the ring has no room for a call that is added.
+var errNoRoom = errors.New("the capture ring has no room for it")
+
+// Add takes in a call that was not recorded here: one of a session file, of a
+// saved capture, or a replay past the listeners. Its id stays as it is. c must
+// not be changed any more.
+func (s *Store) Add(c *loomv1.Call) error {
+	id, err := ParseID(c.GetId())
+	if err != nil {
+		return fmt.Errorf("add a call: %w", err)
+	}
+	size := int64(recordBytes + proto.Size(c))
+	if size > s.opts.Bytes {
+		return fmt.Errorf("add call %s: %w", c.GetId(), errNoRoom)
+	}
+	s.mu.Lock()
+	for s.held+s.arena.bytes()+size > s.opts.Bytes && s.evictLocked() {
+	}
+	r := s.takeLocked()
+	s.mu.Unlock()
+	if r == nil {
+		return fmt.Errorf("add call %s: %w", c.GetId(), errNoRoom)
+	}
+	r.mu.Lock()
+	r.seq, r.loaded, r.loadedID, r.ended, r.charged = id.Sequence, c, id, true, size
+	r.touch()
+	r.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	s.held += size - recordBytes
+	s.appendLocked(r)
+	return nil
+}
+
+// NextID returns the id of a call that is not relayed, such as a replay past
+// the listeners.
+func (s *Store) NextID() ID {
+	return ID{s.opts.Generation, replayedFrom + s.replayed.Add(1)}
+}
+
+// replayedFrom keeps the numbers of calls that were not relayed apart from
+// those of the relay, which count up from 1.
+const replayedFrom = 1 << 52

@@ -1,0 +1,124 @@
+package capture
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+)
+
+// blockSize is what message bytes are kept in. Smaller ones would spend more
+// on links, larger ones more on the ends of messages.
+const blockSize = 2 << 10
+
+// blockData is what of a block is not its link.
+const blockData = blockSize - 4
+
+// chain is bytes in an arena: blocks that are linked by their first four
+// bytes. The zero value is empty.
+type chain struct {
+	head, tail uint32 // numbers of blocks, from 1
+	size       uint32
+}
+
+// arena is the memory that bytes of messages are kept in. It lies outside the
+// heap: the garbage collector would otherwise let garbage grow to a multiple
+// of it.
+type arena struct {
+	memory []byte // immutable
+
+	mu sync.Mutex
+	// Guarded by mu.
+	free  uint32 // first of the free blocks that were used before
+	fresh uint32 // how many blocks were ever used
+	used  uint32
+}
+
+func newArena(size int64) (*arena, error) {
+	memory, err := mapMemory(int(max(size/blockSize, 1)) * blockSize)
+	if err != nil {
+		return nil, fmt.Errorf("reserve %d bytes for the capture ring: %w", size, err)
+	}
+	return &arena{memory: memory}, nil
+}
+
+func (a *arena) close() error { return unmapMemory(a.memory) }
+
+func (a *arena) block(n uint32) []byte {
+	from := int(n-1) * blockSize
+	return a.memory[from : from+blockSize : from+blockSize]
+}
+
+// take returns an empty block. It reports false if there is none.
+func (a *arena) take() (uint32, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := a.free
+	switch {
+	case n != 0:
+		a.free = binary.NativeEndian.Uint32(a.block(n))
+	case int(a.fresh+1)*blockSize <= len(a.memory):
+		a.fresh++
+		n = a.fresh
+	default:
+		return 0, false
+	}
+	a.used++
+	binary.NativeEndian.PutUint32(a.block(n), 0)
+	return n, true
+}
+
+// bytes returns how much is in use.
+func (a *arena) bytes() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return int64(a.used) * blockSize
+}
+
+// release gives the blocks of c back, and empties it.
+func (a *arena) release(c *chain) {
+	if c.head == 0 {
+		return
+	}
+	blocks := (c.size + blockData - 1) / blockData
+	a.mu.Lock()
+	binary.NativeEndian.PutUint32(a.block(c.tail), a.free)
+	a.free = c.head
+	a.used -= blocks
+	a.mu.Unlock()
+	*c = chain{}
+}
+
+// write adds p to c, as far as there are blocks, and returns how much that was.
+func (a *arena) write(c *chain, p []byte) int {
+	done := 0
+	for done < len(p) {
+		at := int(c.size) % blockData
+		if at == 0 {
+			n, ok := a.take()
+			if !ok {
+				break
+			}
+			if c.head == 0 {
+				c.head = n
+			} else {
+				binary.NativeEndian.PutUint32(a.block(c.tail), n)
+			}
+			c.tail = n
+		}
+		n := copy(a.block(c.tail)[4+at:], p[done:])
+		done += n
+		c.size += uint32(n)
+	}
+	return done
+}
+
+// read returns a copy of the bytes of c.
+func (a *arena) read(c *chain) []byte {
+	out := make([]byte, 0, c.size)
+	for n, left := c.head, int(c.size); left > 0; left = int(c.size) - len(out) {
+		b := a.block(n)
+		out = append(out, b[4:4+min(left, blockData)]...)
+		n = binary.NativeEndian.Uint32(b)
+	}
+	return out
+}

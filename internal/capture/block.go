@@ -1,0 +1,98 @@
+package capture
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/net/http2/hpack"
+)
+
+// block is what a header block says, ready to be stored.
+type block struct {
+	fields   []hpack.HeaderField // without the values that must not be stored
+	size     int64               // bytes that they take
+	encoding string              // grpc-encoding
+	trace    string              // of traceparent
+	replayOf string              // of ReplayHeader
+	details  string              // grpc-status-details-bin
+}
+
+// ReplayHeader is the request metadata that names the call which is repeated.
+const ReplayHeader = "loom-replay-of"
+
+// fieldOverhead is what a field costs besides its text.
+const fieldOverhead = int64(unsafe.Sizeof(hpack.HeaderField{}))
+
+// redactedValue stands in a stored field for what was taken out. It is not
+// UTF-8, so no value that came in text looks the same by accident.
+const redactedValue = "\xff[redacted]"
+
+// blocks reads header blocks. Most blocks are the very slice that came before
+// on their connection, which is read only once.
+type blocks struct {
+	redact []string // immutable, in lower case
+
+	seen [64]seenBlock
+}
+
+// seenBlock remembers one block. Its fields are kept, so no other block can
+// lie where they do.
+type seenBlock struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	first *hpack.HeaderField
+	count int
+	block block
+}
+
+// read returns what fields say. It keeps fields.
+func (bs *blocks) read(fields []hpack.HeaderField) block {
+	if len(fields) == 0 {
+		return block{}
+	}
+	first := &fields[0]
+	s := &bs.seen[(uintptr(unsafe.Pointer(first))>>6)%uintptr(len(bs.seen))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first != first || s.count != len(fields) {
+		s.first, s.count, s.block = first, len(fields), bs.parse(fields)
+	}
+	return s.block
+}
+
+func (bs *blocks) parse(fields []hpack.HeaderField) block {
+	b := block{fields: fields}
+	for i := range fields {
+		f := &fields[i]
+		b.size += int64(len(f.Name)+len(f.Value)) + fieldOverhead
+		switch f.Name {
+		case "grpc-encoding":
+			b.encoding = f.Value
+		case "traceparent":
+			b.trace = traceID(f.Value)
+		case ReplayHeader:
+			b.replayOf = f.Value
+		case "grpc-status-details-bin":
+			b.details = f.Value
+		}
+		if slices.Contains(bs.redact, f.Name) {
+			if &b.fields[0] == &fields[0] {
+				b.fields = slices.Clone(fields)
+			}
+			b.fields[i].Value = redactedValue
+		}
+	}
+	return b
+}
+
+// traceID is the second part of a traceparent (W3C Trace Context, section
+// 3.2), or nothing.
+func traceID(v string) string {
+	parts := strings.Split(v, "-")
+	if len(parts) < 4 || len(parts[1]) != 32 {
+		return ""
+	}
+	return parts[1]
+}

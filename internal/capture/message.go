@@ -1,0 +1,183 @@
+package capture
+
+import (
+	"time"
+
+	"loom/internal/callevent"
+)
+
+// inlineBytes is how much of the bytes of its messages a record has room for
+// itself: the two messages of a small unary call.
+const inlineBytes = 512
+
+// message is one message of a record.
+type message struct {
+	direction  callevent.Direction
+	compressed bool
+	whole      bool // its last byte came
+	truncated  bool // not all of it is stored
+	redacted   bool
+	inline     bool // its bytes are in messages.inline, from chain.head on
+	size       uint32
+	sequence   uint64
+	first      time.Duration
+	last       time.Duration
+	chain      chain
+	withheld   string // why no bytes are stored, or none are shown yet
+}
+
+// prefixBytes is what stands before each message on the wire.
+const prefixBytes = 5
+
+// messageBytes is what a message costs without its bytes.
+const messageBytes = 96
+
+// messages are those of a record: the first, then the newest.
+type messages struct {
+	list       []message
+	oldest     int       // in list, of the newest, once all have been used
+	current    [2]int    // in list, from 1: the message under way
+	sequence   [2]uint64 // of the last message that began
+	bytesSeen  [2]uint64 // prefixes included
+	unrecorded [2]uint64
+	inlineUsed int
+	backing    [2]message
+	inline     [inlineBytes]byte
+}
+
+const (
+	withheldPending = "its redaction is under way"
+	withheldCut     = "it did not come whole, so nothing could be taken out of it"
+	withheldBusy    = "there was no time to take out what must not be stored"
+)
+
+// piece notes a part of a message.
+func (m *messages) piece(r *record, e *callevent.Event, at time.Duration) {
+	d := e.Direction
+	if e.First {
+		m.open(r, e, at)
+	}
+	m.bytesSeen[d] += uint64(len(e.Data))
+	if m.current[d] == 0 {
+		return
+	}
+	msg := &m.list[m.current[d]-1]
+	if r.mode == Full && r.rules[d].Withhold == "" {
+		m.write(r, msg, e.Data)
+	}
+	if e.Last {
+		msg.last, msg.whole = at, true
+		m.current[d] = 0
+		if r.rules[d].Body != nil && r.mode == Full {
+			r.redact(msg)
+		}
+	}
+}
+
+// open makes room in the list for a message that begins.
+func (m *messages) open(r *record, e *callevent.Event, at time.Duration) {
+	d := e.Direction
+	m.sequence[d]++
+	m.bytesSeen[d] += prefixBytes
+	var msg *message
+	if len(m.list) < firstMessages+newestMessages {
+		if m.list == nil {
+			m.list = m.backing[:0]
+		}
+		m.list = append(m.list, message{})
+		r.charged += messageBytes
+		m.current[d] = len(m.list)
+		msg = &m.list[len(m.list)-1]
+	} else {
+		i := firstMessages + m.oldest
+		m.oldest = (m.oldest + 1) % newestMessages
+		msg = &m.list[i]
+		m.drop(r, msg, i+1)
+		m.current[d] = i + 1
+	}
+	*msg = message{direction: d, compressed: e.Compressed, size: e.Size, sequence: m.sequence[d], first: at, last: at,
+		withheld: r.rules[d].Withhold, truncated: r.mode != Full && e.Size > 0}
+	if r.rules[d].Body != nil {
+		msg.withheld = withheldPending
+	}
+	if room := inlineBytes - m.inlineUsed; int64(e.Size) <= int64(min(room, r.store.opts.MessageBytes)) {
+		msg.inline, msg.chain.head = true, uint32(m.inlineUsed)
+		m.inlineUsed += int(e.Size)
+	}
+}
+
+// drop forgets a message whose place is taken.
+func (m *messages) drop(r *record, msg *message, place int) {
+	m.unrecorded[msg.direction]++
+	if m.current[msg.direction] == place {
+		m.current[msg.direction] = 0 // it was still coming
+	}
+	if !msg.inline {
+		r.store.arena.release(&msg.chain)
+	}
+}
+
+// write stores bytes of a message, as far as it may have them and there is room.
+func (m *messages) write(r *record, msg *message, p []byte) {
+	if room := r.store.opts.MessageBytes - int(msg.chain.size); len(p) > room {
+		p, msg.truncated = p[:max(room, 0)], true
+	}
+	if msg.inline {
+		copy(m.inline[int(msg.chain.head)+int(msg.chain.size):], p)
+		msg.chain.size += uint32(len(p))
+		return
+	}
+	if r.store.write(&msg.chain, p) < len(p) {
+		msg.truncated, r.noRoom = true, true
+		r.store.dropped.bytes.Add(1)
+	}
+}
+
+// bytes returns a copy of what is stored of a message.
+func (m *messages) bytes(a *arena, msg *message) []byte {
+	if msg.inline {
+		from := msg.chain.head
+		return append([]byte(nil), m.inline[from:from+msg.chain.size]...)
+	}
+	return a.read(&msg.chain)
+}
+
+// inOrder yields the messages in the order in which they began.
+func (m *messages) inOrder(yield func(*message) bool) {
+	first := min(len(m.list), firstMessages)
+	for i := range m.list[:first] {
+		if !yield(&m.list[i]) {
+			return
+		}
+	}
+	newest := m.list[first:]
+	for i := range newest {
+		if !yield(&newest[(m.oldest+i)%len(newest)]) {
+			return
+		}
+	}
+}
+
+// cutOff marks what was still coming when the call ended.
+func (m *messages) cutOff() {
+	for d, i := range m.current {
+		if i == 0 {
+			continue
+		}
+		msg := &m.list[i-1]
+		msg.truncated = true
+		if msg.withheld == withheldPending {
+			msg.withheld = withheldCut
+		}
+		m.current[d] = 0
+	}
+}
+
+// release gives back what the messages hold.
+func (m *messages) release(a *arena) {
+	for i := range m.list {
+		if !m.list[i].inline {
+			a.release(&m.list[i].chain)
+		}
+	}
+}

@@ -1,0 +1,255 @@
+package capture
+
+import (
+	"cmp"
+	"encoding/base64"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	loomv1 "loom/api/loom/v1"
+	"loom/internal/callevent"
+)
+
+// records yields what there is to see, each record locked while it is
+// yielded, in no order.
+func (s *Store) records(yield func(*record) bool) {
+	s.mu.Lock()
+	all := s.all // it only grows: what is there stays where it is
+	s.mu.Unlock()
+	for _, r := range all {
+		r.mu.Lock()
+		more := !r.known() || yield(r)
+		r.mu.Unlock()
+		if !more {
+			return
+		}
+	}
+}
+
+// Call returns the record of a call, whole. It reports false if there is none
+// any more.
+func (s *Store) Call(id ID) (*loomv1.Call, bool) {
+	var found *loomv1.Call
+	s.records(func(r *record) bool {
+		if r.id() == id {
+			found = r.call()
+		}
+		return found == nil
+	})
+	return found, found != nil
+}
+
+// Summaries returns the newest calls, or all if newest is 0, oldest first.
+func (s *Store) Summaries(newest int) []*loomv1.CallSummary {
+	var all []*loomv1.CallSummary
+	for r := range s.records {
+		all = append(all, r.summary())
+	}
+	slices.SortFunc(all, func(a, b *loomv1.CallSummary) int {
+		return cmp.Or(cmp.Compare(a.GetAt(), b.GetAt()), cmp.Compare(a.GetId(), b.GetId()))
+	})
+	if newest > 0 && len(all) > newest {
+		all = all[len(all)-newest:]
+	}
+	return all
+}
+
+// Calls yields all calls, whole, oldest first.
+func (s *Store) Calls(yield func(*loomv1.Call) bool) {
+	for _, summary := range s.Summaries(0) {
+		id, err := ParseID(summary.GetId())
+		if err != nil {
+			continue // of a call that was added: it is found by its text
+		}
+		if c, ok := s.Call(id); ok && !yield(c) {
+			return
+		}
+	}
+}
+
+var enders = [...]loomv1.Ender{
+	callevent.ByBackend:      loomv1.Ender_ENDER_BACKEND,
+	callevent.ByBackendReset: loomv1.Ender_ENDER_BACKEND_RESET,
+	callevent.ByBackendLost:  loomv1.Ender_ENDER_BACKEND_LOST,
+	callevent.ByCancel:       loomv1.Ender_ENDER_CLIENT_CANCEL,
+	callevent.ByCallerLost:   loomv1.Ender_ENDER_CLIENT_LOST,
+	callevent.ByDeadline:     loomv1.Ender_ENDER_CLIENT_DEADLINE,
+	callevent.ByLoom:         loomv1.Ender_ENDER_LOOM,
+}
+
+// traffic is what went one way so far. r is locked.
+func (r *record) traffic(d callevent.Direction) *loomv1.Traffic {
+	t := &loomv1.Traffic{Messages: r.messages.sequence[d], Bytes: r.messages.bytesSeen[d], Unrecorded: r.messages.unrecorded[d]}
+	if r.ended {
+		end := [2]callevent.Traffic{r.end.Up, r.end.Down}[d]
+		t.Bytes = end.Bytes
+		t.Messages = end.Messages
+	}
+	return t
+}
+
+// kind is what the messages so far look like. r is locked.
+func (r *record) kind() loomv1.StreamKind {
+	up, down := r.messages.sequence[callevent.Up] > 1, r.messages.sequence[callevent.Down] > 1
+	switch {
+	case up && down:
+		return loomv1.StreamKind_STREAM_KIND_BIDI_STREAM
+	case up:
+		return loomv1.StreamKind_STREAM_KIND_CLIENT_STREAM
+	case down:
+		return loomv1.StreamKind_STREAM_KIND_SERVER_STREAM
+	default:
+		return loomv1.StreamKind_STREAM_KIND_UNARY
+	}
+}
+
+func (r *record) state() loomv1.CallState {
+	if r.ended {
+		return loomv1.CallState_CALL_STATE_ENDED
+	}
+	return loomv1.CallState_CALL_STATE_OPEN
+}
+
+// summary makes the row of the call. r is locked.
+func (r *record) summary() *loomv1.CallSummary {
+	if r.loaded != nil {
+		return Summarize(r.loaded)
+	}
+	up, down := r.traffic(callevent.Up), r.traffic(callevent.Down)
+	s := &loomv1.CallSummary{
+		Id: r.id().String(), At: r.started.UnixMicro(), Path: text(r.path), Route: r.route, Backend: r.backend, Peer: text(r.peer),
+		Kind: r.kind(), State: r.state(), Took: r.times.change.Microseconds(), Timeout: r.timeout.Microseconds(),
+		Up: up.GetMessages(), Down: down.GetMessages(), UpBytes: up.GetBytes(), DownBytes: down.GetBytes(),
+		Attempts: uint32(len(r.attempts)), ReplayOf: text(r.request.replayOf), Trace: r.request.trace, Revision: r.revision,
+		Cut: r.noRoom || up.GetUnrecorded()+down.GetUnrecorded() > 0,
+	}
+	if n := len(r.attempts); n > 0 {
+		s.Endpoint = r.attempts[n-1].endpoint
+	}
+	for i := range r.messages.list {
+		m := &r.messages.list[i]
+		s.Cut = s.Cut || m.truncated || m.withheld != ""
+	}
+	if r.ended {
+		s.By, s.Reason = enders[r.end.Ender], r.end.Reason
+		if r.end.HasCode {
+			s.Code = proto.Uint32(r.end.Code)
+		}
+	}
+	return s
+}
+
+// call makes the whole record of the call. r is locked.
+func (r *record) call() *loomv1.Call {
+	if r.loaded != nil {
+		return proto.CloneOf(r.loaded)
+	}
+	c := &loomv1.Call{
+		Id: r.id().String(), State: r.state(), Peer: text(r.peer), Authority: text(r.auth), Path: text(r.path),
+		Route: r.route, Backend: r.backend, Kind: r.kind(), Start: timestamppb.New(r.started), Timings: r.timings(),
+		RequestHeaders: metadata(r.request.fields), ResponseHeaders: metadata(r.response.fields), Trailers: metadata(r.trailers.fields),
+		Request: r.traffic(callevent.Up), Response: r.traffic(callevent.Down),
+		ReplayOf: text(r.request.replayOf), Revision: r.revision,
+	}
+	if r.timeout > 0 {
+		c.Timeout = durationpb.New(r.timeout)
+	}
+	for _, a := range r.attempts {
+		c.Endpoint = a.endpoint
+		c.Attempts = append(c.Attempts, &loomv1.Attempt{Backend: a.backend, Endpoint: a.endpoint, At: durationpb.New(a.at)})
+	}
+	for m := range r.messages.inOrder {
+		c.Messages = append(c.Messages, r.message(m))
+	}
+	if r.ended {
+		c.EndedBy, c.Reason = enders[r.end.Ender], r.end.Reason
+		if r.end.HasCode || r.end.Detail != "" {
+			c.Status = &loomv1.Status{Code: r.end.Code, Message: text(r.end.Detail), Details: details(r.trailers.details)}
+		}
+		if !r.end.HasCode {
+			c.Status = nil
+			if c.Reason == "" {
+				c.Reason = text(r.end.Detail)
+			}
+		}
+	}
+	if r.mode == Metadata || r.noRoom {
+		c.Omission = &loomv1.Omission{BodiesOff: r.mode == Metadata, NoRoom: r.noRoom}
+	}
+	return c
+}
+
+func (r *record) timings() *loomv1.Timings {
+	at := func(d time.Duration) *durationpb.Duration {
+		if d == 0 {
+			return nil
+		}
+		return durationpb.New(d)
+	}
+	t := &loomv1.Timings{FirstRequestByte: at(r.times.firstByte), ResponseHeaders: at(r.times.headers),
+		FirstResponseMessage: at(r.times.firstMessage), LastByte: at(r.times.lastByte)}
+	if r.ended {
+		t.End = durationpb.New(r.times.end)
+	}
+	return t
+}
+
+func (r *record) message(m *message) *loomv1.Message {
+	out := &loomv1.Message{
+		Direction: loomv1.Direction_DIRECTION_REQUEST, Sequence: m.sequence, FirstByte: durationpb.New(m.first),
+		Size: uint64(m.size), Compressed: m.compressed, Truncated: m.truncated, Withheld: m.withheld, Redacted: m.redacted,
+	}
+	if m.direction == callevent.Down {
+		out.Direction = loomv1.Direction_DIRECTION_RESPONSE
+	}
+	if m.whole {
+		out.LastByte = durationpb.New(m.last)
+	}
+	if m.withheld == "" {
+		out.Data = r.messages.bytes(r.store.arena, m)
+	}
+	return out
+}
+
+func metadata(fields []hpack.HeaderField) []*loomv1.Metadata {
+	out := make([]*loomv1.Metadata, len(fields))
+	for i, f := range fields {
+		m := &loomv1.Metadata{Name: text(f.Name)}
+		switch {
+		case f.Value == redactedValue:
+			m.Content = &loomv1.Metadata_Redacted{Redacted: true}
+		case utf8.ValidString(f.Value):
+			m.Content = &loomv1.Metadata_Text{Text: f.Value}
+		default:
+			m.Content = &loomv1.Metadata_Binary{Binary: []byte(f.Value)}
+		}
+		out[i] = m
+	}
+	return out
+}
+
+// text is s as protobuf can carry it.
+func text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
+}
+
+// details decodes grpc-status-details-bin; padding is optional there.
+func details(v string) []byte {
+	for len(v) > 0 && v[len(v)-1] == '=' {
+		v = v[:len(v)-1]
+	}
+	p, err := base64.RawStdEncoding.DecodeString(v)
+	if err != nil {
+		return nil
+	}
+	return p
+}

@@ -1,0 +1,222 @@
+package capture
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// sessionQueue is how many calls may wait to be written. Beyond it they are
+// left out of the file and counted: no call waits for a disk.
+const sessionQueue = 4096
+
+// sessionFlush is how long a call may wait in memory before it is in the file.
+const sessionFlush = time.Second
+
+// SessionOptions says where the session file is and how it is bounded.
+type SessionOptions struct {
+	Dir   string // made if it is not there, for the owner alone
+	Name  string
+	Size  int64 // of one file in bytes; then the next one begins
+	Files int   // how many are kept; at least 1
+	Log   *zap.Logger
+}
+
+// Session writes each call that ends to a file, one line of protojson each.
+type Session struct {
+	// Immutable.
+	opts  SessionOptions
+	queue chan queued // records send, run receives
+	stop  chan struct{}
+	done  sync.WaitGroup
+
+	lost atomic.Uint64
+
+	// Owned by run.
+	file    *os.File
+	out     *bufio.Writer
+	written int64
+	failing bool // the last write failed, and that was said
+}
+
+// OpenSession begins to write the calls of s that end from now on. A file that
+// cannot be written is said in the log, and tried again for each call. Close
+// ends it.
+func (s *Store) OpenSession(o SessionOptions) *Session {
+	w := &Session{opts: o, queue: make(chan queued, sessionQueue), stop: make(chan struct{})}
+	s.session.Store(w)
+	w.done.Go(w.run)
+	return w
+}
+
+// Path is that of the newest file.
+func (o SessionOptions) Path() string { return filepath.Join(o.Dir, o.Name+".ndjson") }
+
+// Lost returns how many calls did not get into the file.
+func (w *Session) Lost() uint64 { return w.lost.Load() }
+
+// offer queues a call, if there is room.
+func (w *Session) offer(q queued) {
+	select {
+	case w.queue <- q:
+	default:
+		w.lost.Add(1)
+	}
+}
+
+// Close writes what is queued and closes the file.
+func (w *Session) Close() {
+	close(w.stop)
+	w.done.Wait()
+}
+
+func (w *Session) run() {
+	flush := time.NewTicker(sessionFlush)
+	defer flush.Stop()
+	for {
+		select {
+		case q := <-w.queue:
+			w.append(q)
+		case <-flush.C:
+			w.flush()
+		case <-w.stop:
+			for len(w.queue) > 0 {
+				w.append(<-w.queue)
+			}
+			w.flush()
+			if w.file != nil {
+				w.say(w.file.Close())
+			}
+			return
+		}
+	}
+}
+
+// append writes one call.
+func (w *Session) append(q queued) {
+	q.record.mu.Lock()
+	if q.record.seq != q.seq {
+		q.record.mu.Unlock()
+		w.lost.Add(1) // the ring forgot it before its turn came
+		return
+	}
+	c := q.record.call()
+	q.record.mu.Unlock()
+	line, err := protojson.Marshal(c)
+	if err == nil {
+		err = w.write(append(line, '\n'))
+	}
+	if err != nil {
+		w.lost.Add(1)
+	}
+	w.say(err)
+}
+
+func (w *Session) write(line []byte) error {
+	if w.file != nil && w.written+int64(len(line)) > w.opts.Size && w.written > 0 {
+		if err := w.rotate(); err != nil {
+			return err
+		}
+	}
+	if w.file == nil {
+		if err := w.open(); err != nil {
+			return err
+		}
+	}
+	n, err := w.out.Write(line)
+	w.written += int64(n)
+	if err != nil {
+		w.abandon()
+		return fmt.Errorf("write the session file: %w", err)
+	}
+	return nil
+}
+
+// open begins or continues the newest file. A last line that was cut off gets
+// its end, so that only that line is lost.
+func (w *Session) open() error {
+	if err := os.MkdirAll(w.opts.Dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder of the session file: %w", err)
+	}
+	f, err := os.OpenFile(w.opts.Path(), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the session file: %w", err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(fmt.Errorf("look at the session file: %w", err), f.Close())
+	}
+	w.file, w.out, w.written = f, bufio.NewWriterSize(f, 64<<10), info.Size()
+	last := make([]byte, 1)
+	if w.written > 0 {
+		if _, err := f.ReadAt(last, w.written-1); err == nil && last[0] != '\n' {
+			w.written++
+			return w.out.WriteByte('\n')
+		}
+	}
+	return nil
+}
+
+// abandon gives up a file that cannot be written.
+func (w *Session) abandon() {
+	_ = w.file.Close() // it failed already, and that is reported
+	w.file, w.out = nil, nil
+}
+
+// rotate moves the files up by one and forgets the oldest.
+func (w *Session) rotate() error {
+	err := w.out.Flush()
+	if closing := w.file.Close(); err == nil {
+		err = closing
+	}
+	w.file, w.out = nil, nil
+	if err != nil {
+		return fmt.Errorf("finish a session file: %w", err)
+	}
+	for i := w.opts.Files - 1; i >= 1; i-- {
+		if err := os.Rename(w.opts.numbered(i-1), w.opts.numbered(i)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("rotate the session files: %w", err)
+		}
+	}
+	if w.opts.Files == 1 {
+		return os.Remove(w.opts.Path())
+	}
+	return nil
+}
+
+// numbered is the path of a file; 0 is the newest.
+func (o SessionOptions) numbered(i int) string {
+	if i == 0 {
+		return o.Path()
+	}
+	return fmt.Sprintf("%s.%d", o.Path(), i)
+}
+
+func (w *Session) flush() {
+	if w.out == nil {
+		return
+	}
+	if err := w.out.Flush(); err != nil {
+		w.abandon()
+		w.say(fmt.Errorf("write the session file: %w", err))
+	}
+}
+
+// say logs when writing begins to fail, and when it works again.
+func (w *Session) say(err error) {
+	switch {
+	case err != nil && !w.failing:
+		w.opts.Log.Warn("calls are missing in the session file", zap.String("file", w.opts.Path()), zap.Error(err))
+	case err == nil && w.failing:
+		w.opts.Log.Info("calls are written to the session file again", zap.Uint64("missing", w.lost.Load()))
+	}
+	w.failing = err != nil
+}

@@ -1,0 +1,251 @@
+package capture
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"loom/internal/callevent"
+)
+
+// Store keeps the newest calls. It is safe for concurrent use.
+type Store struct {
+	// Immutable.
+	opts       Options
+	arena      *arena
+	blocks     blocks
+	feed       *feed
+	redactions chan redaction // records send, redactLarge receives
+	closed     chan struct{}  // Close closes it
+	running    sync.WaitGroup
+
+	mode     atomic.Uint32 // a Mode
+	override atomic.Bool   // mode was set at run time: it holds for every route
+	session  atomic.Pointer[Session]
+	seen     atomic.Uint64
+	replayed atomic.Uint64 // ids that NextID gave
+	dropped  struct {
+		calls, bytes, redactions atomic.Uint64
+	}
+
+	mu sync.Mutex
+	// Guarded by mu.
+	all    []*record // every record there is; only grows, up to opts.Calls
+	free   *record
+	oldest *record // of the calls that have ended, in the order of their end
+	newest *record
+	kept   int   // calls, open ones included
+	open   int   // calls that have not ended
+	held   int64 // bytes of records, without those of the arena
+}
+
+// New returns an empty store. Close gives its memory back.
+func New(o Options) (*Store, error) {
+	if o.Calls < 1 || o.Bytes < 1 {
+		return nil, errors.New("capture: a ring needs room for one call")
+	}
+	if o.Bytes/blockSize >= math.MaxUint32 {
+		return nil, errors.New("capture: a ring of more than 8 TiB")
+	}
+	a, err := newArena(o.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{opts: o, arena: a, redactions: make(chan redaction, redactQueue), closed: make(chan struct{})}
+	for _, name := range o.Redact {
+		s.blocks.redact = append(s.blocks.redact, strings.ToLower(name))
+	}
+	s.mode.Store(uint32(o.Mode))
+	s.feed = newFeed(s)
+	if o.Rules != nil {
+		s.running.Go(s.redactLarge)
+	}
+	return s, nil
+}
+
+// Close ends what runs and gives the memory back. Nothing may use the store
+// any more, and no call be open.
+func (s *Store) Close() error {
+	s.feed.close()
+	close(s.closed)
+	s.running.Wait()
+	return s.arena.close()
+}
+
+// SetMode changes how much is recorded of the calls that begin from now on,
+// whatever their route says.
+func (s *Store) SetMode(m Mode) {
+	s.mode.Store(uint32(m))
+	s.override.Store(true)
+}
+
+// Mode is how much is recorded of calls whose route says nothing else.
+func (s *Store) Mode() Mode { return Mode(s.mode.Load()) }
+
+func (s *Store) modeOf(route string) Mode {
+	if !s.override.Load() {
+		if m, ok := s.opts.RouteModes[route]; ok {
+			return m
+		}
+	}
+	return s.Mode()
+}
+
+// follows reports whether any call may have to be recorded.
+func (s *Store) follows() bool {
+	return s.Mode() != Off || !s.override.Load() && len(s.opts.RouteModes) > 0
+}
+
+// Begin records a call that begins, if there is room for it.
+func (s *Store) Begin(c callevent.Call) callevent.Follower {
+	if !s.follows() {
+		return nil
+	}
+	s.seen.Add(1)
+	s.mu.Lock()
+	r := s.takeLocked()
+	s.mu.Unlock()
+	if r == nil {
+		s.dropped.calls.Add(1)
+		return nil
+	}
+	r.mu.Lock()
+	r.begin(c, s.Mode())
+	r.mu.Unlock()
+	return r
+}
+
+// takeLocked returns a record for a call that begins; nil if open calls have
+// taken them all.
+func (s *Store) takeLocked() *record {
+	for s.kept >= s.opts.Calls || s.held+recordBytes+s.arena.bytes() > s.opts.Bytes {
+		if !s.evictLocked() {
+			return nil
+		}
+	}
+	r := s.free
+	if r == nil {
+		r = &record{store: s}
+		s.all = append(s.all, r)
+	} else {
+		s.free, r.next = r.next, nil
+	}
+	s.kept++
+	s.open++
+	s.held += recordBytes
+	return r
+}
+
+// evictLocked forgets the call that ended first. It reports false if none has.
+func (s *Store) evictLocked() bool {
+	r := s.oldest
+	if r == nil {
+		return false
+	}
+	if s.oldest = r.next; s.oldest == nil {
+		s.newest = nil
+	}
+	r.mu.Lock()
+	s.held -= r.charged
+	r.reset()
+	r.mu.Unlock()
+	s.kept--
+	r.next, s.free = s.free, r
+	return true
+}
+
+// finish makes a call that has ended one that may be forgotten. charged is
+// what it costs now.
+func (s *Store) finish(r *record, charged int64) {
+	if session := s.session.Load(); session != nil {
+		session.offer(queued{r, r.seq})
+	}
+	s.mu.Lock()
+	s.open--
+	s.held += charged - recordBytes
+	s.appendLocked(r)
+	for s.held+s.arena.bytes() > s.opts.Bytes && s.evictLocked() {
+	}
+	s.mu.Unlock()
+}
+
+// discard frees the record of a call that was not to be recorded.
+func (s *Store) discard(r *record) {
+	r.mu.Lock()
+	r.reset()
+	r.mu.Unlock()
+	s.mu.Lock()
+	s.open--
+	s.kept--
+	s.held -= recordBytes
+	r.next, s.free = s.free, r
+	s.mu.Unlock()
+}
+
+func (s *Store) appendLocked(r *record) {
+	if s.newest == nil {
+		s.oldest = r
+	} else {
+		s.newest.next = r
+	}
+	s.newest = r
+}
+
+// write adds p to c; the calls that ended first make room for it.
+func (s *Store) write(c *chain, p []byte) int {
+	n := s.arena.write(c, p)
+	for n < len(p) {
+		s.mu.Lock()
+		evicted := s.evictLocked()
+		s.mu.Unlock()
+		if !evicted {
+			return n
+		}
+		n += s.arena.write(c, p[n:])
+	}
+	return n
+}
+
+// Clear forgets the calls that have ended.
+func (s *Store) Clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.evictLocked() {
+	}
+}
+
+// Stats says what the store has and what it has missed.
+type Stats struct {
+	Seen       uint64 // calls since the start
+	Kept, Open int
+	Bytes      int64
+	Mode       Mode
+	Dropped    uint64    // calls that there was no record for
+	NoRoom     uint64    // messages that there was no room for
+	Unredacted uint64    // messages left out because redaction was too slow
+	Unshown    uint64    // changes that who watches was not told of
+	Session    uint64    // calls that did not get into the session file
+	Oldest     time.Time // when the oldest call began; zero if there is none
+}
+
+// Stats returns the figures of the moment.
+func (s *Store) Stats() Stats {
+	st := Stats{Seen: s.seen.Load(), Mode: s.Mode(), Dropped: s.dropped.calls.Load(), NoRoom: s.dropped.bytes.Load(),
+		Unredacted: s.dropped.redactions.Load(), Unshown: s.feed.missedEver.Load()}
+	if session := s.session.Load(); session != nil {
+		st.Session = session.Lost()
+	}
+	s.mu.Lock()
+	st.Kept, st.Open, st.Bytes = s.kept, s.open, s.held+s.arena.bytes()
+	oldest := s.oldest
+	s.mu.Unlock()
+	if oldest != nil {
+		oldest.mu.Lock()
+		st.Oldest = oldest.startTime()
+		oldest.mu.Unlock()
+	}
+	return st
+}
