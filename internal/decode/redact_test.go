@@ -1,0 +1,164 @@
+package decode_test
+
+import (
+	"bytes"
+	"testing"
+
+	"loom/internal/decode"
+	shopv1 "loom/internal/demo/shop/v1"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+)
+
+// types knows the types in the file of one message.
+type types struct{ protoreflect.MessageDescriptor }
+
+func (r types) FindMessageByName(n protoreflect.FullName) (protoreflect.MessageType, error) {
+	if n == r.FullName() {
+		return dynamicpb.NewMessageType(r.MessageDescriptor), nil
+	}
+	return nil, protoregistry.NotFound
+}
+
+func (r types) FindMessageByURL(url string) (protoreflect.MessageType, error) {
+	return r.FindMessageByName(protoreflect.FullName(url[bytes.LastIndexByte([]byte(url), '/')+1:]))
+}
+
+func (r types) FindExtensionByName(n protoreflect.FullName) (protoreflect.ExtensionType, error) {
+	if x := r.ParentFile().Extensions().ByName(n.Name()); x != nil && x.FullName() == n {
+		return dynamicpb.NewExtensionType(x), nil
+	}
+	return nil, protoregistry.NotFound
+}
+
+func (r types) FindExtensionByNumber(_ protoreflect.FullName, n protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+	all := r.ParentFile().Extensions()
+	for i := range all.Len() {
+		if all.Get(i).Number() == n {
+			return dynamicpb.NewExtensionType(all.Get(i)), nil
+		}
+	}
+	return nil, protoregistry.NotFound
+}
+
+func TestSecretsAreTakenOutWhereverTheyAre(t *testing.T) {
+	desc := old(t)
+	d := decode.New(decode.Limits{}, nil)
+	inner := `{"id":2,"secret":["` + secret + `","` + secret + `"],"pins":[5,6],"pair":[{"key":"k","hidden":"` + secret + `"}],"[old.hidden]":"` + secret + `"}`
+	wire, err := d.Encode(desc, nil, []byte(`{"id":1,"next":`+inner+`,"byName":{"a":`+inner+`},"[old.inner]":`+inner+`,"[old.extra]":"stays"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, changed, err := decode.NewRedactor(nil).Plan(desc).Apply("", false, wire)
+	if err != nil || !changed {
+		t.Fatalf("changed %v, %v", changed, err)
+	}
+	raw, _ := decode.BinaryMetadata(secret) // what the bytes field held
+	if bytes.Contains(out, []byte("SECRET")) || bytes.Contains(out, raw) || !bytes.Contains(out, []byte("stays")) {
+		t.Errorf("out: %q", out)
+	}
+	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(out, dynamicpb.NewMessage(desc)); err != nil {
+		t.Error(err)
+	}
+	if n := bytes.Count(out, []byte("[redacted]")); n != 12 {
+		t.Errorf("%d masks, want 12: %q", n, out)
+	}
+}
+
+func TestConfiguredFieldsAreTakenOut(t *testing.T) {
+	r := decode.NewRedactor([]string{"demo.shop.v1.Money.cents", "demo.shop.v1.Order.labels", "demo.shop.v1.Order.order_id"})
+	data := marshal(t, order(t))
+	out, changed, err := r.Plan((&shopv1.GetOrderResponse{}).ProtoReflect().Descriptor()).Apply("gzip", true, compress(t, "gzip", data))
+	var got shopv1.GetOrderResponse
+	if err != nil || !changed || proto.Unmarshal(out, &got) != nil {
+		t.Fatal(changed, err)
+	}
+	o := got.GetOrder()
+	if o.GetItems()[0].GetPrice().GetCents() != 0 || len(o.GetLabels()) != 0 || o.GetOrderId() != "[redacted]" || o.GetItems()[0].GetSku() != "a" {
+		t.Errorf("%v", o)
+	}
+}
+
+func TestATypeWithoutSecretsNeedsNoPlan(t *testing.T) {
+	if decode.NewRedactor(nil).Plan((&shopv1.Item{}).ProtoReflect().Descriptor()) != nil {
+		t.Error("a plan for a type that holds no secret")
+	}
+}
+
+func TestAMessageThatCannotBeDecompressedIsNotRedacted(t *testing.T) {
+	p := decode.NewRedactor(nil).Plan((&shopv1.GetOrderResponse{}).ProtoReflect().Descriptor())
+	for _, encoding := range []string{"", "snappy", "gzip", "zstd"} {
+		if out, _, err := p.Apply(encoding, true, []byte("not compressed")); err == nil || out != nil {
+			t.Errorf("%s: %q, %v", encoding, out, err)
+		}
+	}
+}
+
+func TestAnAnyOfUncertainTypeKeepsNoValue(t *testing.T) {
+	value := protowire.AppendString(protowire.AppendTag(nil, 2, protowire.BytesType), secret)
+	field := func(of []byte) []byte { // GetOrderResponse.order.payment
+		of = protowire.AppendBytes(protowire.AppendTag(nil, 7, protowire.BytesType), of)
+		return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), of)
+	}
+	url := func(u string) []byte {
+		return protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), u)
+	}
+	two := append(url("x/demo.shop.v1.Item"), url("x/demo.shop.v1.CardPayment")...)
+	for name, c := range map[string]struct {
+		fields []string
+		data   []byte
+	}{
+		"no type":           {nil, field(value)},
+		"two types":         {nil, field(append(two, value...))},
+		"type in the other": {nil, append(field(url("x/demo.shop.v1.CardPayment")), field(value)...)},
+		"unknown type":      {[]string{"acme.A.b"}, field(append(url("x/acme.A"), value...))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := decode.NewRedactor(c.fields).Plan((&shopv1.GetOrderResponse{}).ProtoReflect().Descriptor())
+			out, _, err := p.Apply("", false, c.data)
+			if err != nil || bytes.Contains(out, []byte(secret)) {
+				t.Errorf("%q, %v", out, err)
+			}
+		})
+	}
+}
+
+func FuzzApply(f *testing.F) {
+	whole := marshal(f, order(f))
+	for n := 0; n <= len(whole); n += 7 {
+		f.Add(whole[:n])
+	}
+	desc := (&shopv1.GetOrderResponse{}).ProtoReflect().Descriptor()
+	p := decode.NewRedactor(nil).Plan(desc)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		out, _, err := p.Apply("", false, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, _, err := p.Apply("", false, out)
+		if err != nil || len(again) > len(out)+len(out)/2+64 {
+			t.Fatalf("%d bytes became %d: %v", len(out), len(again), err)
+		}
+		var m shopv1.GetOrderResponse
+		if proto.Unmarshal(out, &m) == nil {
+			if e := m.GetOrder().GetCustomer().GetEmail(); e != "" && e != "[redacted]" {
+				t.Fatalf("the email %q is still there", e)
+			}
+		}
+	})
+}
+
+func BenchmarkApply(b *testing.B) {
+	data := marshal(b, order(b))
+	p := decode.NewRedactor(nil).Plan((&shopv1.GetOrderResponse{}).ProtoReflect().Descriptor())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := p.Apply("", false, data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
