@@ -117,8 +117,8 @@ func (d *Decoder) typed(res *Result, desc protoreflect.MessageDescriptor, types 
 	res.Type = string(desc.FullName())
 	r := resolverOf(desc, types)
 	if p := d.redactor.PlanWith(desc, types); p != nil {
-		// A message that is cut short says so in what follows: only a change
-		// that Apply made is taken, and its cut is found again by its length.
+		// Again, although messages are redacted before they are stored: the
+		// type may have been unknown then, and older records stay.
 		out, cut := p.plain(data)
 		res.cut(cut, "the message ends inside a field")
 		data = out

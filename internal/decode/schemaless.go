@@ -49,11 +49,8 @@ func (d *Decoder) schemaless(res *Result, data []byte) {
 	res.JSON = t.out
 	if t.limit != "" {
 		res.cut(true, t.limit)
-	} else if t.bad != "" {
-		res.cut(res.Truncated, "")
-		if !res.Truncated {
-			res.problem(t.bad)
-		}
+	} else if t.bad != "" && !res.Truncated {
+		res.problem(t.bad)
 	}
 }
 
