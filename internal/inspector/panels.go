@@ -1,0 +1,121 @@
+package inspector
+
+import (
+	"net/http"
+	"time"
+)
+
+// Panels tell what the page shows beside the calls. Each function may be nil,
+// is called for each look, by several goroutines at once, and returns at once.
+type Panels struct {
+	Routes   func() []RouteView
+	Backends func() []BackendView
+	Breakers func() []BreakerView
+	Config   func() ConfigView
+	Status   func() StatusView
+}
+
+// RouteView is a rule, in the order in which rules are tried.
+type RouteView struct {
+	Name     string       `json:"name"`
+	Match    string       `json:"match"` // as a person would say it
+	Backends []WeightView `json:"backends"`
+	Deny     string       `json:"deny,omitempty"` // the status of a rule that refuses
+	Load     LoadView     `json:"load"`
+}
+
+// WeightView is a backend's share of a route.
+type WeightView struct {
+	Name   string `json:"name"`
+	Weight int    `json:"weight"`
+}
+
+// LoadView is what went through since loomd started.
+type LoadView struct {
+	Calls  uint64  `json:"calls"`
+	Errors uint64  `json:"errors"`
+	Open   int     `json:"open"`
+	Rate   float64 `json:"rate"` // calls a second
+	P50    int64   `json:"p50"`  // microseconds; 0 if not known
+	P99    int64   `json:"p99"`  // microseconds; 0 if not known
+}
+
+// BackendView is a backend with its endpoints.
+type BackendView struct {
+	Name      string         `json:"name"`
+	Targets   []string       `json:"targets"`
+	Endpoints []EndpointView `json:"endpoints"`
+	Waiting   int            `json:"waiting"` // calls that wait for a connection
+	Load      LoadView       `json:"load"`
+	Problems  []string       `json:"problems,omitempty"` // such as an address that does not resolve
+}
+
+// EndpointView is one address of a backend.
+type EndpointView struct {
+	Address     string `json:"address"`
+	State       string `json:"state"`
+	Connections int    `json:"connections"`
+	Open        int    `json:"open"` // calls
+	Error       string `json:"error,omitempty"`
+}
+
+// BreakerView is the circuit breaker of a backend.
+type BreakerView struct {
+	Backend      string    `json:"backend"`
+	State        string    `json:"state"`
+	FailureRatio float64   `json:"failureRatio"`
+	Since        time.Time `json:"since"`
+	NextProbe    time.Time `json:"nextProbe,omitzero"`
+}
+
+// ConfigView is the configuration in force.
+type ConfigView struct {
+	Path   string    `json:"path"` // empty: flags only
+	Hash   string    `json:"hash"`
+	Loaded time.Time `json:"loaded"`
+	Text   string    `json:"text"`  // with secrets left out
+	Error  string    `json:"error"` // why a newer one was refused; empty if none was
+}
+
+// StatusView is loomd itself.
+type StatusView struct {
+	Version    string         `json:"version"`
+	Go         string         `json:"go"`
+	PID        int            `json:"pid"`
+	Generation uint64         `json:"generation"`
+	Started    time.Time      `json:"started"`
+	Memory     uint64         `json:"memory"` // bytes that Go has from the system
+	Goroutines int            `json:"goroutines"`
+	Listeners  []ListenerView `json:"listeners"`
+	Limits     []LimitView    `json:"limits"`
+}
+
+// LimitView is a limit and how often it was hit.
+type LimitView struct {
+	Name string `json:"name"`
+	Max  string `json:"max"`
+	Hits uint64 `json:"hits"`
+}
+
+// items is a list as the page gets it.
+type items[T any] struct {
+	Items []T `json:"items"`
+}
+
+func list[T any](from func() []T) handle {
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		if from == nil {
+			return answer(w, items[T]{[]T{}})
+		}
+		return answer(w, items[T]{orEmpty(from())})
+	}
+}
+
+func object[T any](from func() T) handle {
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		if from == nil {
+			return answer(w, struct{}{})
+		}
+		return answer(w, from())
+	}
+}
