@@ -34,10 +34,16 @@ routes:
 restart: {drain: 500ms}
 `
 
+// watchConfig is added for each of those that is not off.
+const (
+	inspectorConfig = "inspector: {address: %q}\n"
+	metricsConfig   = "metrics: {address: %q}\n"
+)
+
 // newDemo starts the demo's backends and returns the configuration to reach them.
-func newDemo(ctx context.Context, listen string) (*demoParts, *config.Config, error) {
+func newDemo(ctx context.Context, f *flags) (*demoParts, *config.Config, error) {
 	var address config.Address
-	if err := address.UnmarshalText([]byte(listen)); err != nil {
+	if err := address.UnmarshalText([]byte(f.listen)); err != nil {
 		return nil, nil, fmt.Errorf("-listen: %w", err)
 	}
 	b, err := demo.StartBackends(ctx)
@@ -45,6 +51,12 @@ func newDemo(ctx context.Context, listen string) (*demoParts, *config.Config, er
 		return nil, nil, fmt.Errorf("start the demo's backends: %w", err)
 	}
 	text := fmt.Sprintf(demoConfig, address, b.Shop(), b.Pay())
+	if a := unlessOff(f.inspector); a != "" {
+		text += fmt.Sprintf(inspectorConfig, a)
+	}
+	if a := unlessOff(f.metrics); a != "" {
+		text += fmt.Sprintf(metricsConfig, a)
+	}
 	cfg, _, err := config.Parse("demo", []byte(text), func(string) (string, bool) { return "", false })
 	if err != nil {
 		return nil, nil, errors.Join(err, b.Close())

@@ -9,7 +9,8 @@ import (
 	"runtime/debug"
 )
 
-const usage = `loomd relays gRPC calls to their backends and prints a line for each.
+const usage = `loomd relays gRPC calls to their backends, prints a line for each, and shows
+them decoded on a web page.
 
 Usage:
   loomd -backend HOST:PORT         relay everything to one backend
@@ -20,6 +21,13 @@ Flags:
   -backend TARGET   a gRPC target: host:port, dns:///host:port, unix:/path
   -listen ADDRESS   where to listen without a file (default 127.0.0.1:9999);
                     host:port or unix:/path
+  -inspector ADDRESS
+                    where the web inspector is without a file (default
+                    127.0.0.1:9998); off for none
+  -metrics ADDRESS  where /metrics, /healthz and /readyz are without a file
+                    (default 127.0.0.1:9997); off for none
+  -session NAME     write the calls to a file of that name under the state
+                    directory, and read them back at the next start
   -config FILE      read loom.yaml
   -check            say whether the configuration is right, and exit
   -demo             start demo backends and traffic
@@ -42,11 +50,17 @@ Example:
 
 type flags struct {
 	backend, listen, config             string
+	inspector, metrics, session         string
 	check, demo, quiet, schema, version bool
 	help                                bool
 }
 
-const defaultListen = "127.0.0.1:9999"
+// Where a loomd without a file is found.
+const (
+	defaultListen    = "127.0.0.1:9999"
+	defaultInspector = "127.0.0.1:9998"
+	defaultMetrics   = "127.0.0.1:9997"
+)
 
 // parseFlags reads the command line. It has told the user what is wrong when
 // it returns an error.
@@ -56,6 +70,9 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.SetOutput(io.Discard)
 	set.StringVar(&f.backend, "backend", "", "")
 	set.StringVar(&f.listen, "listen", defaultListen, "")
+	set.StringVar(&f.inspector, "inspector", defaultInspector, "")
+	set.StringVar(&f.metrics, "metrics", defaultMetrics, "")
+	set.StringVar(&f.session, "session", "", "")
 	set.StringVar(&f.config, "config", "", "")
 	set.BoolVar(&f.check, "check", false, "")
 	set.BoolVar(&f.demo, "demo", false, "")
@@ -77,6 +94,14 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	return f, nil
 }
 
+// unlessOff is the address, or nothing if there is to be none.
+func unlessOff(address string) string {
+	if address == "off" {
+		return ""
+	}
+	return address
+}
+
 // conflict says what is wrong with the flags together.
 func (f *flags) conflict(set *flag.FlagSet) error {
 	if f.schema || f.version {
@@ -88,8 +113,13 @@ func (f *flags) conflict(set *flag.FlagSet) error {
 			sources++
 		}
 	}
-	listenGiven := false
-	set.Visit(func(g *flag.Flag) { listenGiven = listenGiven || g.Name == "listen" })
+	addressGiven := ""
+	set.Visit(func(g *flag.Flag) {
+		switch g.Name {
+		case "listen", "inspector", "metrics":
+			addressGiven = g.Name
+		}
+	})
 	switch {
 	case set.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", set.Arg(0))
@@ -97,8 +127,8 @@ func (f *flags) conflict(set *flag.FlagSet) error {
 		return errors.New("nothing to relay to: give -backend HOST:PORT, -config FILE or -demo")
 	case sources > 1:
 		return errors.New("-backend, -config and -demo exclude each other")
-	case listenGiven && f.config != "":
-		return errors.New("-listen goes with -backend or -demo: with -config the file says where to listen")
+	case addressGiven != "" && f.config != "":
+		return fmt.Errorf("-%s goes with -backend or -demo: with -config the file says where to listen", addressGiven)
 	default:
 		return nil
 	}

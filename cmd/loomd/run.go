@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -58,6 +59,9 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 		return report(stderr, err)
 	}
 	defer demo.close()
+	if f.session != "" {
+		cfg.Capture.Session = f.session
+	}
 	if f.check {
 		fmt.Fprintln(stdout, "ok")
 		return exitOK
@@ -86,12 +90,13 @@ func serve(ctx context.Context, f *flags, env lookupEnv, cfg *config.Config, dem
 		defer lines.Close()
 		ended = append(ended, lines)
 	}
-	s, err := server.New(cfg, server.Options{Log: log, Ended: ended})
+	s, err := server.New(cfg, server.Options{Log: log, Ended: ended, StateDir: stateDir(env), Version: version(), ConfigPath: f.config})
 	if err != nil {
 		return err
 	}
 	stopMemory := reportMemory(log)
 	defer stopMemory()
+	introduceInspector(stderr, s.InspectorURL())
 	demo.introduce(stderr, s.Addresses()[0])
 	stopDemo := demo.start(ctx, log, s.Addresses()[0])
 
@@ -121,17 +126,39 @@ func serve(ctx context.Context, f *flags, env lookupEnv, cfg *config.Config, dem
 	return nil
 }
 
+// stateDir is where sessions and descriptors are kept between runs (what
+// systemd gives, else as the XDG base directory specification says); empty if there is none.
+func stateDir(env lookupEnv) string {
+	if dir, ok := env("STATE_DIRECTORY"); ok && dir != "" {
+		return dir
+	}
+	if dir, ok := env("XDG_STATE_HOME"); ok && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "loomd")
+	}
+	if home, ok := env("HOME"); ok && filepath.IsAbs(home) {
+		return filepath.Join(home, ".local", "state", "loomd")
+	}
+	return ""
+}
+
+// introduceInspector tells where to look.
+func introduceInspector(w io.Writer, url string) {
+	if url != "" {
+		fmt.Fprintf(w, "Inspector: %s\n", url)
+	}
+}
+
 // configuration returns what the flags ask for: a file, a single backend, or the demo.
 func configuration(ctx context.Context, f *flags, env lookupEnv) (*demoParts, *config.Config, string, error) {
 	switch {
 	case f.demo:
-		demo, cfg, err := newDemo(ctx, f.listen)
+		demo, cfg, err := newDemo(ctx, f)
 		return demo, cfg, "", err
 	case f.config != "":
 		cfg, warnings, err := config.Load(f.config, env)
 		return nil, cfg, warnings.String(), err
 	default:
-		cfg, err := config.ForBackend(f.listen, f.backend)
+		cfg, err := config.ForBackend(f.listen, f.backend, unlessOff(f.inspector), unlessOff(f.metrics))
 		return nil, cfg, "", err
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"loom/internal/h2"
 )
 
-// Options configures a Backend. All but Counters and Dial are required.
+// Options configures a Backend. All but Counters, Moved and
+// Dial are required.
 type Options struct {
 	Name    string
 	Targets []string // gRPC target URIs, or host:port
@@ -28,6 +29,9 @@ type Options struct {
 	ConnectTimeout time.Duration
 	H2             *h2.Options
 	Counters       *Counters // nil: nobody counts
+	// Moved is told that the set of endpoints is another one; nil: nobody is.
+	// It returns soon.
+	Moved func()
 	// Dial makes a connection; nil: a net.Dialer. It is called concurrently.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }

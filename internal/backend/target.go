@@ -146,6 +146,9 @@ func (k *Backend) resolved(t *target, addresses []string) {
 	list := k.merge(old)
 	k.list.Store(&list)
 	k.mu.Unlock()
+	if k.opts.Moved != nil && !slices.Equal(old, list) {
+		k.opts.Moved()
+	}
 	b := h2.NewBatch()
 	for _, e := range old {
 		if !slices.Contains(list, e) {

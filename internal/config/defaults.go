@@ -145,8 +145,17 @@ func (l *Limits) setDefaults() {
 }
 
 func (c *Capture) setDefaults() {
+	// To see the calls is what most people run loomd for.
+	c.Mode = "full"
+	// Some ten thousand calls of a usual size, and a bound on the disk.
+	c.SessionSize, c.SessionFiles = 64*mib, 5
 	// Whole in nearly every case; the rest is marked as cut.
 	c.MessageBytes = 256 * kib
+}
+
+func (i *Inspector) setDefaults() {
+	// Whoever may see the calls may make them.
+	i.Replay = true
 }
 
 func (r *Ring) setDefaults() {

@@ -7,9 +7,9 @@ import (
 
 // ForBackend returns what loomd does without a file: a listener named plain on
 // the address listen, which forwards every call to a backend named default at
-// target, both spelled as in loom.yaml. The error is of type [Errors] and names
-// the flags -listen and -backend.
-func ForBackend(listen, target string) (*Config, error) {
+// target, both spelled as in loom.yaml, and unless their addresses are empty an
+// inspector and metrics. The error is of type [Errors] and names the flags.
+func ForBackend(listen, target, inspector, metrics string) (*Config, error) {
 	cfg := Default()
 	src := &flagSource{}
 	cfg.Listeners = make([]Listener, 1)
@@ -23,6 +23,15 @@ func ForBackend(listen, target string) (*Config, error) {
 	b.Targets = []Target{{Target: target, Weight: defaultWeight}}
 	src.judge("backends[0].targets[0]", checkTarget(target))
 	cfg.Routes = []Route{{Name: "all", Backend: b.Name}}
+	if inspector != "" {
+		cfg.Inspector = &Inspector{}
+		setDefaults(reflect.ValueOf(cfg.Inspector).Elem())
+		src.judge("inspector.address", cfg.Inspector.Address.UnmarshalText([]byte(inspector)))
+	}
+	if metrics != "" {
+		cfg.Metrics = &Metrics{}
+		src.judge("metrics.address", cfg.Metrics.Address.UnmarshalText([]byte(metrics)))
+	}
 	v := &validator{cfg: cfg, source: src}
 	v.loops()
 	if len(src.errors) > 0 {

@@ -7,7 +7,7 @@ import (
 )
 
 func TestForBackend(t *testing.T) {
-	cfg, err := ForBackend("127.0.0.1:9999", "localhost:50051")
+	cfg, err := ForBackend("127.0.0.1:9999", "localhost:50051", "127.0.0.1:9998", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -15,6 +15,7 @@ func TestForBackend(t *testing.T) {
 listeners: [{name: plain, address: "127.0.0.1:9999"}]
 backends: {default: {targets: ["localhost:50051"]}}
 routes: [{name: all, backend: default}]
+inspector: {address: "127.0.0.1:9998"}
 `)
 	if c := Diff(want, cfg); !c.Empty() {
 		t.Errorf("differs from the same in a file:\n%v", c)
@@ -23,7 +24,7 @@ routes: [{name: all, backend: default}]
 }
 
 func TestForBackendTakesSockets(t *testing.T) {
-	cfg, err := ForBackend("unix:/run/in.sock", "unix:///run/users.sock")
+	cfg, err := ForBackend("unix:/run/in.sock", "unix:///run/users.sock", "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestForBackendNamesTheFlag(t *testing.T) {
 		{"unix:/a.sock", "unix:/a.sock", `-backend: the target unix:/a.sock is listener plain itself: calls would go round for ever (see -listen)`},
 		{"x", "y", "-listen: \"x\" has no port (write HOST:PORT)\n-backend: \"y\" has no port (write HOST:PORT)"},
 	} {
-		cfg, err := ForBackend(test.listen, test.target)
+		cfg, err := ForBackend(test.listen, test.target, "", "")
 		var list Errors
 		if cfg != nil || !errors.As(err, &list) {
 			t.Errorf("-listen %q -backend %q: got %v and error %v", test.listen, test.target, cfg, err)
@@ -56,11 +57,11 @@ func TestForBackendNamesTheFlag(t *testing.T) {
 
 func TestForBackendLeavesOthersAlone(t *testing.T) {
 	for _, target := range []string{"10.0.0.1:9999", "users.svc:9999", "localhost:9998", "unix:/run/x.sock"} {
-		if _, err := ForBackend("127.0.0.1:9999", target); err != nil {
+		if _, err := ForBackend("127.0.0.1:9999", target, "", ""); err != nil {
 			t.Errorf("%s: %v", target, err)
 		}
 	}
-	if _, err := ForBackend("127.0.0.1:0", "127.0.0.1:50051"); err != nil {
+	if _, err := ForBackend("127.0.0.1:0", "127.0.0.1:50051", "", ""); err != nil {
 		t.Errorf("any free port: %v", err)
 	}
 }

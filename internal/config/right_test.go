@@ -179,6 +179,7 @@ func TestEveryKey(t *testing.T) {
 	equal(t, "retry", *r.Retry, Retry{MaxAttempts: 3, On: []Code{14}, Backoff: Backoff{Duration(50 * time.Millisecond), Duration(time.Second)}, BudgetPercent: 20})
 	equal(t, "mirror", *r.Mirror, Mirror{Backend: "users-v2", Percent: 1})
 	equal(t, "capture", cfg.Capture, Capture{
+		Mode: "full", SessionSize: 64 << 20, SessionFiles: 5,
 		Ring: Ring{10_000, 64 << 20}, MessageBytes: 256 << 10,
 		Redact: Redact{Metadata: []string{"authorization", "cookie"}, Fields: []string{"acme.users.v1.User.email"}},
 	})

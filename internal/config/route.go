@@ -11,6 +11,7 @@ type Route struct {
 	Timeout  *Timeout          `yaml:"timeout" doc:"How long a call may take, whatever deadline its client set."`
 	Retry    *Retry            `yaml:"retry" doc:"Try a failed call again."`
 	Mirror   *Mirror           `yaml:"mirror" doc:"Send a copy of some calls to another backend and drop its answers."`
+	Capture  string            `yaml:"capture" enum:"full,metadata,off" doc:"What is recorded of the calls. As capture.mode says, unless given."`
 	Metadata MetadataEdits     `yaml:"metadata" doc:"Changes to the metadata of the calls."`
 }
 

@@ -16,9 +16,13 @@ type Limits struct {
 
 // Capture is what is recorded of the calls.
 type Capture struct {
+	Mode         string `yaml:"mode" enum:"full,metadata,off" doc:"full records everything, metadata all but the bytes of messages, off nothing. A route may say otherwise."`
 	Ring         Ring   `yaml:"ring" doc:"The calls that are kept in memory; the oldest goes first."`
 	MessageBytes Size   `yaml:"message_bytes" min:"0B" max:"64MiB" doc:"How much of each message is kept."`
 	Redact       Redact `yaml:"redact" doc:"What is blotted out before anything is stored."`
+	Session      string `yaml:"session" form:"name" doc:"Write each call that ends to a file of this name under the state directory, and read it back at the next start. No file, unless given."`
+	SessionSize  Size   `yaml:"session_size" min:"64KiB" doc:"How large a session file may be before the next one begins."`
+	SessionFiles int    `yaml:"session_files" min:"1" max:"1000" doc:"How many session files are kept, the newest included."`
 }
 
 // Ring bounds the calls that are kept in memory.
@@ -35,7 +39,9 @@ type Redact struct {
 
 // Inspector is the web page that shows calls.
 type Inspector struct {
-	Address Address `yaml:"address" required:"true" doc:"HOST:PORT, or unix:/path of a Unix socket."`
+	Address    Address  `yaml:"address" required:"true" doc:"HOST:PORT that only this machine reaches, such as 127.0.0.1:9998."`
+	AllowHosts []string `yaml:"allow_hosts" min:"1" form:"host" doc:"Further names by which browsers may reach it, such as that of a tunnel."`
+	Replay     bool     `yaml:"replay" doc:"Whether calls may be made from the page."`
 }
 
 // Metrics is what monitoring reads.

@@ -93,8 +93,14 @@ func (*flagSource) doubt(string, string, string) {}
 func (*flagSource) suggest(string, []string) string { return "" }
 
 func (*flagSource) flag(path string) string {
-	if strings.HasPrefix(path, "backends") {
+	switch {
+	case strings.HasPrefix(path, "backends"):
 		return "-backend"
+	case strings.HasPrefix(path, "inspector"):
+		return "-inspector"
+	case strings.HasPrefix(path, "metrics"):
+		return "-metrics"
+	default:
+		return "-listen"
 	}
-	return "-listen"
 }

@@ -18,15 +18,17 @@ type Counters struct {
 	ConnectionsRefused atomic.Uint64 // beyond limits.connections of a listener
 }
 
-// LogTotals writes what the server has done, and each limit that was hit.
-func (s *Server) LogTotals() {
-	fields := []zap.Field{zap.Uint64("calls", s.relay.Calls())}
-	h := &s.counters.H2
-	for _, c := range []struct {
-		name string
-		n    *atomic.Uint64
-	}{
-		{"connections_refused", &s.counters.ConnectionsRefused},
+// limit is a bound and how often it was hit.
+type limit struct {
+	name string
+	n    *atomic.Uint64
+}
+
+// limits lists what is counted.
+func (c *Counters) limits() []limit {
+	h := &c.H2
+	return []limit{
+		{"connections_refused", &c.ConnectionsRefused},
 		{"preface_timeouts", &h.PrefaceTimeouts},
 		{"streams_refused", &h.StreamsRefused},
 		{"header_lists_too_large", &h.HeaderLists},
@@ -40,16 +42,22 @@ func (s *Server) LogTotals() {
 		{"buffer_refusals", &h.BudgetRefusals},
 		{"buffer_resets", &h.BudgetResets},
 		{"stream_stalls", &h.Stalls},
-		{"calls_that_waited", &s.counters.Backend.CallsWaited},
-		{"pending_refused", &s.counters.Backend.PendingRefused},
-		{"connect_timeouts", &s.counters.Backend.ConnectTimeouts},
-		{"requests_not_kept", &s.counters.Relay.KeptRequests},
+		{"calls_that_waited", &c.Backend.CallsWaited},
+		{"pending_refused", &c.Backend.PendingRefused},
+		{"connect_timeouts", &c.Backend.ConnectTimeouts},
+		{"requests_not_kept", &c.Relay.KeptRequests},
 		{"keepalives_lost", &h.KeepaliveLost},
 		{"protocol_errors", &h.ProtocolErrors},
 		{"stream_errors", &h.StreamErrors},
-	} {
-		if n := c.n.Load(); n > 0 {
-			fields = append(fields, zap.Uint64(c.name, n))
+	}
+}
+
+// LogTotals writes what the server has done, and each limit that was hit.
+func (s *Server) LogTotals() {
+	fields := []zap.Field{zap.Uint64("calls", s.relay.Calls())}
+	for _, l := range s.counters.limits() {
+		if n := l.n.Load(); n > 0 {
+			fields = append(fields, zap.Uint64(l.name, n))
 		}
 	}
 	s.log.Info("stopped", fields...)

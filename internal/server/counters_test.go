@@ -18,7 +18,12 @@ func TestLogTotals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.closeBackends()
+	defer func() {
+		s.closeBackends()
+		if err := s.closeWatch(); err != nil {
+			t.Error(err)
+		}
+	}()
 
 	s.LogTotals()
 	quiet := log.TakeAll()

@@ -19,6 +19,11 @@ type Options struct {
 	Log *zap.Logger
 	// Ended are told of each call when it is over.
 	Ended []Ended
+	// StateDir is where sessions and descriptors are kept between runs;
+	// empty: nowhere.
+	StateDir string
+	// Version and ConfigPath are shown to people.
+	Version, ConfigPath string
 }
 
 // Server is a running configuration.
@@ -30,6 +35,7 @@ type Server struct {
 	relay     *relay.Relay
 	backends  map[string]*backend.Backend
 	listeners []*listener
+	watch     *watch
 
 	conns    sync.WaitGroup // connections that are served or refused
 	refusing chan struct{}  // holds a token for each peer that is being refused
@@ -40,20 +46,44 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s := &Server{log: o.Log, counters: new(Counters), backends: make(map[string]*backend.Backend), refusing: make(chan struct{}, refusals)}
 	limits := h2Limits(&cfg.Limits)
 	s.budget = h2.NewBudget(bufferedTotal(&cfg.Limits), &s.counters.H2)
-	if err := s.build(cfg, limits, observe(nil, o.Ended)); err != nil {
+	if err := s.open(cfg, limits, o); err != nil {
+		s.closeListeners()
 		s.closeBackends()
-		return nil, err
+		return nil, errors.Join(err, s.closeWatch())
 	}
+	return s, nil
+}
+
+// open builds the parts, and binds their sockets.
+func (s *Server) open(cfg *config.Config, limits h2.Limits, o Options) error {
 	for i := range cfg.Listeners {
 		l, err := s.listen(&cfg.Listeners[i], cfg.Limits.Connections)
 		if err != nil {
-			s.closeListeners()
-			s.closeBackends()
-			return nil, err
+			return err
 		}
 		s.listeners = append(s.listeners, l)
 	}
-	return s, nil
+	var err error
+	if s.watch, err = s.newWatch(cfg, o); err != nil {
+		return err
+	}
+	return s.build(cfg, limits, observe(s.watch.store, append(o.Ended, s.watch.tally)))
+}
+
+func (s *Server) closeWatch() error {
+	if s.watch == nil {
+		return nil
+	}
+	return s.watch.close()
+}
+
+// InspectorURL returns where to see the calls, with the token; empty if there
+// is no inspector.
+func (s *Server) InspectorURL() string {
+	if s.watch.inspector == nil {
+		return ""
+	}
+	return s.watch.inspector.URL()
 }
 
 func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Observer) error {
@@ -63,6 +93,7 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 	}
 	for i := range cfg.Backends {
 		o := backendOptions(&cfg.Backends[i], limits, s.budget, s.counters)
+		o.Moved = func() { s.watch.schemas.cache.Drop(o.Name) }
 		k, err := backend.New(o)
 		if err != nil {
 			return err
@@ -89,11 +120,18 @@ func (s *Server) Serve(ctx, cut context.Context) {
 		s.log.Info("listening", zap.String("listener", l.name), zap.String("address", l.address()))
 		accepting.Go(func() { s.accept(l) })
 	}
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	s.watch.start(watching)
 	<-ctx.Done()
 	s.closeListeners()
 	accepting.Wait()
 	s.drain(cut)
 	s.closeBackends()
+	stopWatching()
+	if err := s.closeWatch(); err != nil {
+		s.log.Warn("close what watches", zap.Error(err))
+	}
 }
 
 // drain ends the downstream connections: in order as long as cut allows.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,6 +52,7 @@ func (w *transcript) String() string {
 // it still runs, and its output is shown if the test failed.
 func (p *Program) Start(t *testing.T, args ...string) *Process {
 	t.Helper()
+	args = apart(args)
 	process := &Process{command: exec.Command(p.path, args...), exited: make(chan struct{})}
 	// The race detector sleeps for a second when a program ends, which a test
 	// of how quickly loomd stops must not see.
@@ -84,6 +86,19 @@ func (p *Program) Start(t *testing.T, args ...string) *Process {
 		}
 	})
 	return process
+}
+
+// apart keeps a loomd without a file off the addresses that every such loomd
+// has by default: tests run side by side.
+func apart(args []string) []string {
+	if slices.Contains(args, "-demo") || slices.Contains(args, "-backend") {
+		for _, name := range []string{"-inspector", "-metrics"} {
+			if !slices.Contains(args, name) {
+				args = append(slices.Clone(args), name, "off")
+			}
+		}
+	}
+	return args
 }
 
 func tail(text string) string {

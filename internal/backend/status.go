@@ -1,0 +1,44 @@
+package backend
+
+// Status is a backend at one moment.
+type Status struct {
+	Endpoints []EndpointStatus // in the order of the targets
+	Waiting   int              // calls that wait for a connection
+	Problem   string           // why it has no endpoint; empty if it has one
+}
+
+// EndpointStatus is one address of a backend.
+type EndpointStatus struct {
+	Address     string
+	Connections int
+	Open        int  // calls
+	Resting     bool // the last connection failed, and it is too early for the next
+}
+
+// Status returns what the backend is doing.
+func (k *Backend) Status() Status {
+	st := Status{Waiting: int(max(k.waiting.Load(), 0))}
+	for _, e := range *k.list.Load() {
+		st.Endpoints = append(st.Endpoints, e.status())
+	}
+	if len(st.Endpoints) == 0 {
+		k.mu.Lock()
+		if err := k.unresolved(); err != nil {
+			st.Problem = err.Error()
+		}
+		k.mu.Unlock()
+	}
+	return st
+}
+
+func (e *endpoint) status() EndpointStatus {
+	conns := *e.conns.Load()
+	st := EndpointStatus{Address: e.name, Connections: len(conns)}
+	for _, c := range conns {
+		st.Open += c.Streams()
+	}
+	e.mu.Lock()
+	st.Resting = e.resting > 0
+	e.mu.Unlock()
+	return st
+}

@@ -1,0 +1,143 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"loom/internal/config"
+	"loom/internal/inspector"
+)
+
+// info is what the inspector says of this process.
+func (s *Server) info(cfg *config.Config, o Options, generation uint64) inspector.Info {
+	return inspector.Info{
+		Generation: generation,
+		Version:    o.Version,
+		Listeners:  s.listenerViews(cfg),
+		Sample:     "grpcurl -plaintext " + sampleAddress(s.listeners[0].address()) + " list",
+	}
+}
+
+// sampleAddress is where a command reaches the listener.
+func sampleAddress(address string) string {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return "-unix " + path
+	}
+	return address
+}
+
+func (s *Server) listenerViews(cfg *config.Config) []inspector.ListenerView {
+	var views []inspector.ListenerView
+	for i, l := range s.listeners {
+		views = append(views, inspector.ListenerView{Name: l.name, Address: l.address(), TLS: cfg.Listeners[i].TLS != nil})
+	}
+	return views
+}
+
+// panels are what the inspector shows beside the calls.
+func (s *Server) panels(w *watch, cfg *config.Config, o Options, generation uint64) inspector.Panels {
+	started := time.Now()
+	return inspector.Panels{
+		Routes:   func() []inspector.RouteView { return routeViews(cfg, w.tally) },
+		Backends: func() []inspector.BackendView { return s.backendViews(cfg, w.tally) },
+		Config: func() inspector.ConfigView {
+			return inspector.ConfigView{Path: o.ConfigPath, Loaded: started, Text: config.Show(cfg)}
+		},
+		Status: func() inspector.StatusView { return s.statusView(cfg, o, generation, started) },
+	}
+}
+
+func routeViews(cfg *config.Config, t *tally) []inspector.RouteView {
+	now := time.Now()
+	var views []inspector.RouteView
+	for i := range cfg.Routes {
+		r := &cfg.Routes[i]
+		v := inspector.RouteView{Name: r.Name, Match: describeMatch(&r.Match), Load: t.routes[r.Name].view(now)}
+		if r.Deny != 0 {
+			v.Deny = r.Deny.String()
+		}
+		for _, b := range r.Split() {
+			v.Backends = append(v.Backends, inspector.WeightView(b))
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+// describeMatch says which calls a route is for.
+func describeMatch(m *config.Match) string {
+	var parts []string
+	switch {
+	case m.Service != "" && m.Method != "":
+		parts = append(parts, "/"+m.Service+"/"+m.Method)
+	case m.Service != "":
+		parts = append(parts, "/"+m.Service+"/*")
+	case m.Method != "":
+		parts = append(parts, "/*/"+m.Method)
+	}
+	if m.PathRegex != "" {
+		parts = append(parts, "path ~ "+m.PathRegex)
+	}
+	if m.Authority != "" {
+		parts = append(parts, "authority "+m.Authority)
+	}
+	for _, f := range m.Metadata {
+		switch {
+		case f.Value != nil:
+			parts = append(parts, fmt.Sprintf("%s = %s", f.Name, *f.Value))
+		case f.Regex != "":
+			parts = append(parts, fmt.Sprintf("%s ~ %s", f.Name, f.Regex))
+		default:
+			parts = append(parts, f.Name+" is present")
+		}
+	}
+	if len(parts) == 0 {
+		return "every call"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (s *Server) backendViews(cfg *config.Config, t *tally) []inspector.BackendView {
+	now := time.Now()
+	var views []inspector.BackendView
+	for i := range cfg.Backends {
+		b := &cfg.Backends[i]
+		st := s.backends[b.Name].Status()
+		v := inspector.BackendView{Name: b.Name, Waiting: st.Waiting, Load: t.backends[b.Name].view(now)}
+		for _, target := range b.Targets {
+			v.Targets = append(v.Targets, target.Target)
+		}
+		if st.Problem != "" {
+			v.Problems = append(v.Problems, st.Problem)
+		}
+		for _, e := range st.Endpoints {
+			state := "ready"
+			switch {
+			case e.Resting:
+				state = "failing"
+			case e.Connections == 0:
+				state = "idle"
+			}
+			v.Load.Open += e.Open
+			v.Endpoints = append(v.Endpoints, inspector.EndpointView{Address: e.Address, State: state, Connections: e.Connections, Open: e.Open})
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+func (s *Server) statusView(cfg *config.Config, o Options, generation uint64, started time.Time) inspector.StatusView {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	v := inspector.StatusView{
+		Version: o.Version, Go: runtime.Version(), PID: os.Getpid(), Generation: generation, Started: started,
+		Memory: m.Sys, Goroutines: runtime.NumGoroutine(), Listeners: s.listenerViews(cfg),
+	}
+	for _, l := range s.counters.limits() {
+		v.Limits = append(v.Limits, inspector.LimitView{Name: l.name, Hits: l.n.Load()})
+	}
+	return v
+}

@@ -1,0 +1,92 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	"loom/internal/capture"
+	"loom/internal/config"
+	"loom/internal/decode"
+	"loom/internal/reflectcache"
+)
+
+// schemas is what decoding and redaction know of the backends' messages.
+type schemas struct {
+	// Immutable.
+	cfg      *config.Config
+	cache    *reflectcache.Cache
+	redactor *decode.Redactor
+	decoder  *decode.Decoder
+}
+
+func newSchemas(cfg *config.Config, o Options) *schemas {
+	s := &schemas{cfg: cfg, redactor: decode.NewRedactor(cfg.Capture.Redact.Fields)}
+	s.decoder = decode.New(decode.DefaultLimits(), s.redactor)
+	s.cache = reflectcache.New(reflectcache.Options{
+		Dial:     s.dial,
+		Metadata: s.metadata,
+		Files:    s.files,
+		Log:      o.Log.Named("reflection"),
+		Dir:      o.stateFolder("descriptors"),
+	})
+	return s
+}
+
+// dial opens a gRPC client to a backend, past the relay.
+func (s *schemas) dial(_ context.Context, name string) (grpc.ClientConnInterface, io.Closer, error) {
+	b := s.cfg.Backend(name)
+	if b == nil {
+		return nil, nil, fmt.Errorf("there is no backend %q", name)
+	}
+	conn, err := grpc.NewClient(b.Targets[0].Target, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableServiceConfig())
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to backend %q: %w", name, err)
+	}
+	return conn, conn, nil
+}
+
+func (s *schemas) metadata(name string) metadata.MD {
+	md := metadata.MD{}
+	if b := s.cfg.Backend(name); b != nil && b.Reflection != nil {
+		for _, f := range b.Reflection.Metadata {
+			md.Append(f.Name, f.Value)
+		}
+	}
+	return md
+}
+
+func (s *schemas) files(name string) []string {
+	if b := s.cfg.Backend(name); b != nil {
+		return b.Descriptors
+	}
+	return nil
+}
+
+// withheldUnknown is said of a message that may hold a field which must not be
+// stored, as long as nobody knows its type.
+const withheldUnknown = "its type is not known, and fields are configured that must not be stored"
+
+// rules says what must not be stored of the messages of a method. It asks for
+// what it does not know, and does not wait.
+func (s *schemas) rules(backend, path string) (request, response capture.Rule) {
+	m, known := s.cache.Lookup(backend, path)
+	if !known || m == nil || m.Desc == nil {
+		if s.redactor.HasFields() {
+			return capture.Rule{Withhold: withheldUnknown}, capture.Rule{Withhold: withheldUnknown}
+		}
+		return request, response
+	}
+	if p := s.redactor.PlanWith(m.Desc.Input(), m.Types); p != nil {
+		request.Body = p
+	}
+	if p := s.redactor.PlanWith(m.Desc.Output(), m.Types); p != nil {
+		response.Body = p
+	}
+	return request, response
+}

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"loom/internal/capture"
+	"loom/internal/config"
+	"loom/internal/inspector"
+)
+
+// generationEpoch is when generations are counted from, in seconds: each
+// process that starts has a number that none had before.
+const generationEpoch = 1_767_225_600
+
+// watch is everything that looks at calls. A relay never waits for it.
+type watch struct {
+	// Immutable.
+	log       *zap.Logger
+	schemas   *schemas
+	store     *capture.Store
+	session   *capture.Session // nil: calls are not written
+	tally     *tally
+	inspector *inspector.Server // nil: there is none
+	page      net.Listener      // of the inspector
+
+	running sync.WaitGroup
+}
+
+// newWatch builds what the configuration asks for, and binds its listeners.
+func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
+	w := &watch{log: o.Log, schemas: newSchemas(cfg, o), tally: newTally(names(cfg))}
+	c := &cfg.Capture
+	generation := uint64(max(time.Now().Unix()-generationEpoch, 1))
+	mode, err := captureMode(c.Mode)
+	if err != nil {
+		return w, err
+	}
+	w.store, err = capture.New(capture.Options{
+		Generation: generation, Calls: c.Ring.Calls, Bytes: int64(c.Ring.Bytes), MessageBytes: int(c.MessageBytes),
+		Mode: mode, RouteModes: routeModes(cfg), Redact: c.Redact.Metadata, Rules: w.schemas.rules,
+	})
+	if err != nil {
+		return w, err
+	}
+	w.openSession(c, o)
+	if cfg.Inspector == nil {
+		return w, nil
+	}
+	return w, s.openInspector(w, cfg, o, generation)
+}
+
+func names(cfg *config.Config) (routes, backends []string) {
+	for i := range cfg.Routes {
+		routes = append(routes, cfg.Routes[i].Name)
+	}
+	for i := range cfg.Backends {
+		backends = append(backends, cfg.Backends[i].Name)
+	}
+	return routes, backends
+}
+
+func captureMode(mode string) (capture.Mode, error) {
+	for _, m := range []capture.Mode{capture.Full, capture.Metadata, capture.Off} {
+		if m.String() == mode {
+			return m, nil
+		}
+	}
+	return 0, fmt.Errorf("there is no capture mode %q: full, metadata or off", mode)
+}
+
+func routeModes(cfg *config.Config) map[string]capture.Mode {
+	modes := make(map[string]capture.Mode)
+	for i := range cfg.Routes {
+		if m, err := captureMode(cfg.Routes[i].Capture); err == nil {
+			modes[cfg.Routes[i].Name] = m
+		}
+	}
+	return modes
+}
+
+// openSession reads the calls of an earlier session, and writes those that come.
+func (w *watch) openSession(c *config.Capture, o Options) {
+	if c.Session == "" {
+		return
+	}
+	so := capture.SessionOptions{
+		Dir: o.stateFolder("sessions"), Name: c.Session, Size: int64(c.SessionSize), Files: c.SessionFiles,
+		Log: o.Log.Named("session"),
+	}
+	if n := w.store.LoadSession(so); n > 0 {
+		o.Log.Info("calls of an earlier session are in the list", zap.String("session", c.Session), zap.Int("calls", n))
+	}
+	w.session = w.store.OpenSession(so)
+}
+
+func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, generation uint64) error {
+	a := cfg.Inspector.Address
+	page, err := new(net.ListenConfig).Listen(context.Background(), a.Network, a.Text)
+	if err != nil {
+		return &ListenError{Listener: "inspector", Address: a.String(), Err: listenCause(err)}
+	}
+	w.page = page
+	w.inspector, err = inspector.New(inspector.Options{
+		Store: w.store, Decoder: w.schemas.decoder, Schemas: w.schemas.cache,
+		Address: page.Addr().String(), AllowHosts: cfg.Inspector.AllowHosts,
+		Info:   s.info(cfg, o, generation),
+		Panels: s.panels(w, cfg, o, generation),
+		Log:    o.Log.Named("inspector"),
+	})
+	if err != nil {
+		return fmt.Errorf("open the inspector: %w", err)
+	}
+	return nil
+}
+
+// start serves what people look at, until ctx ends.
+func (w *watch) start(ctx context.Context) {
+	if w.inspector == nil {
+		return
+	}
+	w.running.Go(func() {
+		if err := w.inspector.Serve(ctx, w.page); err != nil {
+			w.log.Error("inspector ended", zap.Error(err))
+		}
+	})
+}
+
+// close ends everything. No call is open any more.
+func (w *watch) close() error {
+	w.running.Wait()
+	if w.page != nil {
+		_ = w.page.Close() // Serve has closed it, if it ran
+	}
+	if w.session != nil {
+		w.session.Close()
+	}
+	w.schemas.cache.Close()
+	if w.store == nil {
+		return nil
+	}
+	return w.store.Close()
+}
+
+// stateFolder is where one kind of state is kept between runs; empty: nowhere.
+func (o *Options) stateFolder(kind string) string {
+	if o.StateDir == "" {
+		return ""
+	}
+	return filepath.Join(o.StateDir, kind)
+}
