@@ -83,6 +83,11 @@ func (s *Server) view(ctx context.Context, c *loomv1.Call) *detailView {
 			metadataViews(c.GetRequestHeaders()), metadataViews(c.GetResponseHeaders()), metadataViews(c.GetTrailers()),
 		},
 	}
+	v.ReplayProblem = replayProblem(c)
+	v.Replayable = v.ReplayProblem == "" && s.canReplay()
+	if before, err := s.call(c.GetReplayOf()); err == nil && c.GetState() == loomv1.CallState_CALL_STATE_ENDED {
+		v.Diff = orEmpty(s.diff(ctx, before, c))
+	}
 	if d.known.method != nil {
 		v.Source = d.known.method.Source.String()
 	}

@@ -11,9 +11,11 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	loomv1 "loom/api/loom/v1"
 	"loom/internal/capture"
 	"loom/internal/decode"
 	"loom/internal/reflectcache"
+	"loom/internal/replay"
 )
 
 // minToken is how long a token must be: 16 characters are beyond guessing over
@@ -26,6 +28,11 @@ type Options struct {
 	Store   *capture.Store
 	Decoder *decode.Decoder
 	Schemas Schemas
+	// Replayer makes calls; nil: calls cannot be replayed or composed.
+	Replayer Replayer
+	// Redact takes out of a call made straight to a backend what must not be
+	// stored, as capture does for those that pass a listener; nil: nothing.
+	Redact func(*loomv1.Call)
 
 	// Address is the host:port that the listener of Serve listens on, as a
 	// browser would name it.
@@ -55,6 +62,11 @@ type Schemas interface {
 	Changes() []reflectcache.Change
 	Problems(backend string) []string
 	FileSet(backend string, services ...string) (*descriptorpb.FileDescriptorSet, error)
+}
+
+// Replayer makes a call: *replay.Replayer.
+type Replayer interface {
+	Do(ctx context.Context, q replay.Request) (replay.Answer, error)
 }
 
 func (o *Options) validate() error {

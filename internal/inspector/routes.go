@@ -28,13 +28,18 @@ func (s *Server) routes() []route {
 		{"GET /static/{name...}", open, s.static},
 
 		{"GET /api/backends", reading, list(s.opts.Panels.Backends)},
+		{"GET /api/backends/{name}/message/{type}", reading, s.message},
+		{"GET /api/backends/{name}/services", reading, s.services},
 		{"GET /api/breakers", reading, list(s.opts.Panels.Breakers)},
 		{"GET /api/calls", reading, s.listCalls},
 		{"GET /api/calls/{id}", reading, s.detail},
+		{"GET /api/calls/{id}/grpcurl", reading, s.grpcurl},
 		{"GET /api/calls/{id}/messages", reading, s.messages},
 		{"GET /api/calls/{id}/raw/{dir}/{seq}", reading, s.raw},
+		{"POST /api/calls/{id}/replay", changing, s.replay},
 		{"POST /api/capture", changing, s.setMode},
 		{"POST /api/clear", changing, s.clear},
+		{"POST /api/compose", changing, s.compose},
 		{"GET /api/config", reading, object(s.opts.Panels.Config)},
 		{"POST /api/login", open, s.login},
 		{"GET /api/match", reading, s.matchCalls},
@@ -42,6 +47,7 @@ func (s *Server) routes() []route {
 		{"GET /api/session", reading, s.session},
 		{"GET /api/status", reading, object(s.opts.Panels.Status)},
 		{"GET /api/stream", reading, s.stream},
+		{"POST /api/validate", reading, s.validate},
 	}
 }
 

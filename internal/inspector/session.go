@@ -41,7 +41,7 @@ func (s *Server) session(w http.ResponseWriter, _ *http.Request) error {
 		Sample     string         `json:"sample"`
 		Title      string         `json:"title"`
 	}{
-		s.opts.Info.Generation, s.opts.Info.Version, s.opts.ReadOnly, false,
+		s.opts.Info.Generation, s.opts.Info.Version, s.opts.ReadOnly, s.canReplay(),
 		orEmpty(s.opts.Info.Listeners), captureView{s.opts.Store.Mode().String()}, s.opts.Info.Sample, s.opts.Info.Title,
 	})
 }
