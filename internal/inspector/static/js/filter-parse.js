@@ -154,7 +154,7 @@ export class Parser {
     const folded = fold(name);
     const key = Object.hasOwn(ALIASES, folded) ? ALIASES[folded] : folded;
     if (key === "md.") throw this.fail(begin, "md. needs the name of a metadata key", "such as md.x-request-id:7");
-    if (key.startsWith("md.") || key !== "md." && KEYS.some((k) => k.key === key)) return key;
+    if (key.startsWith("md.") || KEYS.some((k) => k.key === key)) return key;
     const names = [...KEYS.filter((k) => k.key !== "md.").map((k) => k.key), ...Object.keys(ALIASES)];
     throw this.fail(begin, "there is no key " + name, nearest(folded, names) || KNOWN);
   }
