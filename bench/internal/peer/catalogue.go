@@ -10,16 +10,22 @@ import (
 
 // The names of the peers.
 const (
-	Direct  = "direct"
-	TCP     = "tcp"
-	Loomd   = "loomd"
+	Direct = "direct"
+	TCP    = "tcp"
+	Loomd  = "loomd"
+	// Loomd that records all calls; that somebody watches besides.
+	Recording = "loomd-recording"
+	Watched   = "loomd-watched"
+
 	HAProxy = "haproxy"
 	Nginx   = "nginx"
 	GRPCGo  = "grpc-go"
 )
 
 // Names lists all peers in the order of the table.
-func Names() []string { return []string{Direct, TCP, Loomd, HAProxy, Nginx, GRPCGo} }
+func Names() []string {
+	return []string{Direct, TCP, Loomd, Recording, Watched, HAProxy, Nginx, GRPCGo}
+}
 
 // Pick returns the peers named in a comma-separated list, all for an empty one,
 // in the order of Names.
@@ -50,6 +56,7 @@ type command struct {
 	path    string
 	args    []string
 	reports bool // answers SIGUSR1 with a line of JSON
+	watched bool // its inspector is to be open
 }
 
 // recipe is how a peer comes to be.
@@ -65,10 +72,12 @@ const backendPort = 18980
 // range from which the kernel takes ports for outgoing connections.
 func recipes() map[string]recipe {
 	return map[string]recipe{
-		TCP:     {18981, ownRole(role.TCPProxy), goVersion},
-		Loomd:   {18982, prepareLoomd, loomdVersion},
-		HAProxy: {18983, prepareHAProxy, haproxyVersion},
-		Nginx:   {18984, prepareNginx, nginxVersion},
-		GRPCGo:  {18985, ownRole(role.GRPCProxy), grpcVersion},
+		TCP:       {18981, ownRole(role.TCPProxy), goVersion},
+		Loomd:     {18982, prepareLoomd, loomdVersion},
+		Recording: {18986, prepareRecording, loomdVersion},
+		Watched:   {18987, prepareWatched, loomdVersion},
+		HAProxy:   {18983, prepareHAProxy, haproxyVersion},
+		Nginx:     {18984, prepareNginx, nginxVersion},
+		GRPCGo:    {18985, ownRole(role.GRPCProxy), grpcVersion},
 	}
 }

@@ -85,7 +85,13 @@ func (f *Fleet) start(ctx context.Context, name string, r recipe) (*Peer, error)
 	if err := process.WaitListening(ctx, at.listen); err != nil {
 		return nil, errors.Join(err, process.Stop())
 	}
-	return &Peer{Name: name, Addr: at.listen, Version: version, reports: cmd.reports, process: process}, nil
+	p := &Peer{Name: name, Addr: at.listen, Version: version, reports: cmd.reports, process: process}
+	if cmd.watched {
+		if err := p.watch(ctx); err != nil {
+			return nil, errors.Join(err, process.Stop())
+		}
+	}
+	return p, nil
 }
 
 // Peers returns the peers in the order in which they were named.

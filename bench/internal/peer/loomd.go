@@ -2,17 +2,59 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
 )
 
+// prepareLoomd prepares the relay alone.
 func prepareLoomd(p place) (command, error) {
+	return loomd(p, "-capture", "off", "-inspector", "off", "-metrics", "off"), nil
+}
+
+// prepareRecording prepares a loomd that records everything.
+func prepareRecording(p place) (command, error) {
+	return loomd(p, "-capture", "full", "-inspector", loopback(recordingPage), "-metrics", "off"), nil
+}
+
+// prepareWatched prepares one whose calls somebody watches, too.
+func prepareWatched(p place) (command, error) {
+	c := loomd(p, "-capture", "full", "-inspector", loopback(watchedPage), "-metrics", "off")
+	c.watched = true
+	return c, nil
+}
+
+// Ports of inspectors.
+const (
+	recordingPage = 18991
+	watchedPage   = 18992
+)
+
+func loomd(p place, args ...string) command {
 	return command{
 		path:    p.loomd,
-		args:    []string{"-quiet", "-backend", p.backend, "-listen", p.listen},
+		args:    append([]string{"-quiet", "-backend", p.backend, "-listen", p.listen}, args...),
 		reports: true,
-	}, nil
+	}
+}
+
+// awaitPage returns the address of the inspector that loomd prints when it
+// has one.
+func awaitPage(ctx context.Context, lines <-chan string) (string, error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("wait for the inspector's address: %w", ctx.Err())
+		case line, open := <-lines:
+			if page, found := strings.CutPrefix(line, "Inspector: "); found {
+				return page, nil
+			}
+			if !open {
+				return "", errors.New("loomd ended before it printed the inspector's address")
+			}
+		}
+	}
 }
 
 func loomdVersion(p place) (string, error) { return firstLine(p.loomd, "-version") }

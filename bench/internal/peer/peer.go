@@ -33,6 +33,17 @@ type Peer struct {
 
 	reports bool          // answers SIGUSR1 with a line of JSON
 	process *proc.Process // nil for direct
+	watcher *watcher      // nil: nobody watches
+}
+
+// watch opens the peer's inspector.
+func (p *Peer) watch(ctx context.Context) error {
+	page, err := awaitPage(ctx, p.process.Lines())
+	if err != nil {
+		return err
+	}
+	p.watcher, err = watch(page)
+	return err
 }
 
 // Measured reports whether the peer has a process of its own to be measured.
@@ -130,5 +141,9 @@ func (p *Peer) stop() error {
 	if p.process == nil {
 		return nil
 	}
-	return p.process.Stop()
+	err := p.process.Stop()
+	if p.watcher != nil {
+		p.watcher.stop()
+	}
+	return err
 }

@@ -22,22 +22,28 @@ func (t Target) Met() bool { return t.Got <= t.AtMost }
 
 // relative holds the promises about CPU time beside a peer under the same load.
 func relative() []struct {
-	peer, load string
-	atMost     float64
+	of, peer, load string
+	atMost         float64
 } {
 	return []struct {
-		peer, load string
-		atMost     float64
+		of, peer, load string
+		atMost         float64
 	}{
-		{peer.HAProxy, "1x100", 0.50},
-		{peer.HAProxy, "20x50", 0.50},
-		{peer.HAProxy, "20x1", 0.70},
-		{peer.HAProxy, "64k", 0.80},
-		{peer.HAProxy, "1m", 0.80},
-		{peer.GRPCGo, "1x100", 0.15},
-		{peer.GRPCGo, "20x50", 0.15},
-		{peer.TCP, "1x100", 3.7},
-		{peer.TCP, "20x50", 3.7},
+		{peer.Loomd, peer.HAProxy, "1x100", 0.50},
+		{peer.Loomd, peer.HAProxy, "20x50", 0.50},
+		{peer.Loomd, peer.HAProxy, "20x1", 0.70},
+		{peer.Loomd, peer.HAProxy, "64k", 0.80},
+		{peer.Loomd, peer.HAProxy, "1m", 0.80},
+		{peer.Loomd, peer.GRPCGo, "1x100", 0.15},
+		{peer.Loomd, peer.GRPCGo, "20x50", 0.15},
+		{peer.Loomd, peer.TCP, "1x100", 3.7},
+		{peer.Loomd, peer.TCP, "20x50", 3.7},
+		{peer.Recording, peer.Loomd, "1x100", 1.3},
+		{peer.Recording, peer.Loomd, "20x50", 1.3},
+		{peer.Recording, peer.HAProxy, "1x100", 0.65},
+		{peer.Recording, peer.HAProxy, "20x50", 0.65},
+		{peer.Watched, peer.Loomd, "1x100", 1.6},
+		{peer.Watched, peer.Loomd, "20x50", 1.6},
 	}
 }
 
@@ -56,10 +62,10 @@ const (
 func Targets(res suite.Result) []Target {
 	var all []Target
 	for _, r := range relative() {
-		loomd, ok := res.Cell(r.load, peer.Loomd)
+		own, ok := res.Cell(r.load, r.of)
 		other, there := res.Cell(r.load, r.peer)
 		if ok && there {
-			all = append(all, Target{"CPU against " + r.peer + ", " + r.load, suite.Ratio(loomd.CPU, other.CPU), r.atMost})
+			all = append(all, Target{"CPU of " + r.of + " against " + r.peer + ", " + r.load, suite.Ratio(own.CPU, other.CPU), r.atMost})
 		}
 	}
 	for _, l := range res.Loads {
