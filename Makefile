@@ -27,7 +27,7 @@ build: ## Build the commands into bin/
 	go build -trimpath -o bin/ ./cmd/...
 
 .PHONY: test
-test: deps format vet lint generated portable unit scenarios ## Run everything that CI runs
+test: deps format vet lint web generated portable unit scenarios ## Run everything that CI runs
 	@echo "all tests passed"
 
 .PHONY: format
@@ -46,6 +46,10 @@ lint: $(GOLANGCI) ## Run golangci-lint in every module
 
 $(GOLANGCI): test/lint/go.mod test/lint/go.sum
 	cd test/lint && go build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: web
+web: # The types of the page, and what a linter finds in it
+	test/web/check.sh
 
 .PHONY: generate
 generate: ## Generate code from the protobuf files
@@ -87,4 +91,4 @@ bench: ## Measure loomd beside its peers; writes bench/RESULTS.md
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf bin .tmp test/relay/js/node_modules
+	rm -rf bin .tmp test/relay/js/node_modules test/web/node_modules

@@ -21,6 +21,11 @@ need "python3 python3-grpcio" /usr/bin/python3 -c 'import grpc'
 need "nodejs" have node
 need "npm" have npm
 
+# The page of the inspector is tried in a browser, which needs letters to draw.
+need "chromium" have chromium
+need "fonts-dejavu-core" test -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+need "fonts-noto-color-emoji" test -e /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
+
 if [ -n "$missing" ]; then
 	if [ "$(id -u)" -ne 0 ] || ! have apt-get >/dev/null; then
 		echo "deps: missing; as root on Debian run: apt-get install$missing" >&2
@@ -33,7 +38,9 @@ fi
 
 # npm ci starts over each time, so the lock file that it went by is kept beside
 # what it installed.
-if ! cmp -s relay/js/package-lock.json relay/js/node_modules/installed-lock.json; then
-	(cd relay/js && npm ci --no-audit --no-fund --loglevel=error)
-	cp relay/js/package-lock.json relay/js/node_modules/installed-lock.json
-fi
+for folder in relay/js web; do
+	if ! cmp -s $folder/package-lock.json $folder/node_modules/installed-lock.json; then
+		(cd $folder && npm ci --no-audit --no-fund --loglevel=error)
+		cp $folder/package-lock.json $folder/node_modules/installed-lock.json
+	fi
+done

@@ -89,3 +89,15 @@ export function plural(n, one) {
 export function ago(micros) {
   return span(Math.max(0, Date.now() * 1000 - micros));
 }
+
+/**
+ * Text with what a person cannot see, or what turns the direction of the text
+ * round, written as escapes.
+ *
+ * @param {string} text
+ * @returns {string}
+ */
+export function visible(text) {
+  return text.replace(/[\p{Cc}\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu, (c) =>
+    c === "\n" || c === "\t" ? c : "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+}

@@ -5,6 +5,7 @@
  */
 
 import { button, fill, h } from "./dom.js";
+import { visible } from "./format.js";
 import { copy } from "./toast.js";
 
 /** Children that a branch shows at once. */
@@ -64,7 +65,7 @@ class Tree {
     const branchy = value !== null && typeof value === "object" && Object.keys(value).length > 0;
     const element = h("div", { class: "json-node" + (branchy ? " branch" : ""), role: "treeitem", tabindex: -1, "aria-level": level });
     const line = h("div", { class: "json-line" }, h("span", { class: "json-twist", "aria-hidden": "true" }));
-    if (key !== null) line.append(h("span", { class: typeof key === "number" ? "json-index" : "json-key" }, String(key)), h("span", { class: "json-colon" }, ": "));
+    if (key !== null) line.append(h("span", { class: typeof key === "number" ? "json-index" : "json-key" }, visible(String(key))), h("span", { class: "json-colon" }, ": "));
     line.append(branchy ? h("span", { class: "json-summary" }, summary(value)) : leaf(value));
     element.append(line);
     this.nodes.set(element, { value, path, key, element, branch: null });
@@ -214,9 +215,9 @@ function leaf(value) {
   if (Array.isArray(value)) return h("span", { class: "json-null" }, "[]");
   if (typeof value === "object") return h("span", { class: "json-null" }, "{}");
   if (typeof value !== "string") return h("span", { class: "json-" + typeof value }, String(value));
-  if (value.length <= LONG_STRING) return h("span", { class: "json-string" }, JSON.stringify(value));
-  const span = h("span", { class: "json-string" }, JSON.stringify(value.slice(0, LONG_STRING)), " ");
-  const more = button({ text: `${value.length.toLocaleString("en-GB")} characters: show all`, class: "tiny" }, () => fill(span, JSON.stringify(value)));
+  if (value.length <= LONG_STRING) return h("span", { class: "json-string" }, visible(JSON.stringify(value)));
+  const span = h("span", { class: "json-string" }, visible(JSON.stringify(value.slice(0, LONG_STRING))), " ");
+  const more = button({ text: `${value.length.toLocaleString("en-GB")} characters: show all`, class: "tiny" }, () => fill(span, visible(JSON.stringify(value))));
   span.append(more);
   return span;
 }

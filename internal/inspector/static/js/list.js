@@ -241,6 +241,8 @@ export class List extends EventTarget {
       this.dispatchEvent(new CustomEvent("term", { detail: { key: column.term, value, exclude: event.altKey } }));
       return;
     }
+    // What is being read must not scroll away.
+    this.#setFollowing(false);
     this.select(view.row.id);
     this.dispatchEvent(new CustomEvent("open", { detail: view.row.id }));
   }

@@ -4,7 +4,7 @@
  */
 
 import { fill, h } from "./dom.js";
-import { bytes, num, span } from "./format.js";
+import { bytes, num, span, visible } from "./format.js";
 import { callPath, get, sentence } from "./api.js";
 import { decodedView, note } from "./decoded.js";
 
@@ -142,7 +142,7 @@ export class Messages {
     h("span", { class: "message-arrow", title: up ? "request" : "response", "aria-label": up ? "request" : "response" }, up ? "↑" : "↓"),
     h("span", { class: "message-delta" + (delta >= 1e6 ? " long" : "") }, "+" + span(delta)),
     h("span", { class: "message-size" }, bytes(num(message.size))),
-    h("span", { class: "message-preview" }, text));
+    h("span", { class: "message-preview" }, visible(text)));
   }
 
   /** @param {Decoded} message */

@@ -1,7 +1,7 @@
 /** The first tab of a call: what became of it, in a sentence, a bar and facts. */
 
 import { button, fill, h } from "./dom.js";
-import { bytes, clock, micros, num, plural, span } from "./format.js";
+import { bytes, clock, micros, num, plural, span, visible } from "./format.js";
 import { codeName, enderName, kindName, tone } from "./codes.js";
 import { jsonTree } from "./jsontree.js";
 import { note } from "./decoded.js";
@@ -22,7 +22,7 @@ export function overview(panel, detail, addTerm) {
   fill(panel,
     h("div", { class: "verdict tone-" + tone({ ...call, code: call.status ? call.status.code ?? 0 : undefined }), id: "verdict" },
       h("span", { class: "shape", "aria-hidden": "true" }), h("span", null, view.verdict ?? "")),
-    call.status?.message ? h("p", { class: "status-message" }, call.status.message) : null,
+    call.status?.message ? h("p", { class: "status-message" }, visible(call.status.message)) : null,
     view.schemaChange ? note("drift", view.schemaChange) : null,
     view.drift?.length ? note("drift", "Messages of this call carry fields that its schema does not have: " + view.drift.map(driftText).join(", ")) : null,
     call.omission?.bodiesOff ? note("withheld", "Messages were not stored: capture is set to metadata here.") : null,

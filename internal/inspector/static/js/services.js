@@ -27,7 +27,7 @@ export class Services {
   async enter(place) {
     if (!this.loaded) await this.#load();
     const [backend, path] = place;
-    this.#mark(path ?? "");
+    this.#mark(backend, path);
     if (!path) fill(this.pane, empty("Choose a method", "Its messages and a form to call it appear here."));
     else if (this.shown !== backend + path) this.#show(backend, path);
     this.shown = path ? backend + path : "";
@@ -83,10 +83,11 @@ export class Services {
       }));
   }
 
-  /** @param {string} path */
-  #mark(path) {
+  /** @param {string | undefined} backend @param {string | undefined} path */
+  #mark(backend, path) {
     for (const element of this.tree.querySelectorAll(".tree-method")) {
-      element.setAttribute("aria-current", String(/** @type {HTMLElement} */ (element).dataset.path === path));
+      const { dataset } = /** @type {HTMLElement} */ (element);
+      element.setAttribute("aria-current", String(dataset.path === path && dataset.backend === backend));
     }
   }
 
