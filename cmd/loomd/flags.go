@@ -7,6 +7,9 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"slices"
+
+	"loom/internal/config"
 )
 
 const usage = `loomd relays gRPC calls to their backends, prints a line for each, and shows
@@ -26,6 +29,8 @@ Flags:
                     127.0.0.1:9998); off for none
   -metrics ADDRESS  where /metrics, /healthz and /readyz are without a file
                     (default 127.0.0.1:9997); off for none
+  -capture MODE     what is recorded of calls: full, metadata or off; else as
+                    the file says (default full)
   -session NAME     write the calls to a file of that name under the state
                     directory, and read them back at the next start
   -config FILE      read loom.yaml
@@ -50,7 +55,8 @@ Example:
 
 type flags struct {
 	backend, listen, config             string
-	inspector, metrics, session         string
+	inspector, metrics                  string
+	capture, session                    string
 	check, demo, quiet, schema, version bool
 	help                                bool
 }
@@ -72,6 +78,7 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.StringVar(&f.listen, "listen", defaultListen, "")
 	set.StringVar(&f.inspector, "inspector", defaultInspector, "")
 	set.StringVar(&f.metrics, "metrics", defaultMetrics, "")
+	set.StringVar(&f.capture, "capture", "", "")
 	set.StringVar(&f.session, "session", "", "")
 	set.StringVar(&f.config, "config", "", "")
 	set.BoolVar(&f.check, "check", false, "")
@@ -92,6 +99,16 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// change puts the flags about recording in force.
+func (f *flags) change(c *config.Capture) {
+	if f.capture != "" {
+		c.Mode = f.capture
+	}
+	if f.session != "" {
+		c.Session = f.session
+	}
 }
 
 // unlessOff is the address, or nothing if there is to be none.
@@ -127,6 +144,8 @@ func (f *flags) conflict(set *flag.FlagSet) error {
 		return errors.New("nothing to relay to: give -backend HOST:PORT, -config FILE or -demo")
 	case sources > 1:
 		return errors.New("-backend, -config and -demo exclude each other")
+	case !slices.Contains([]string{"", "full", "metadata", "off"}, f.capture):
+		return fmt.Errorf("-capture %q: there are full, metadata and off", f.capture)
 	case addressGiven != "" && f.config != "":
 		return fmt.Errorf("-%s goes with -backend or -demo: with -config the file says where to listen", addressGiven)
 	default:

@@ -59,9 +59,7 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 		return report(stderr, err)
 	}
 	defer demo.close()
-	if f.session != "" {
-		cfg.Capture.Session = f.session
-	}
+	f.change(&cfg.Capture)
 	if f.check {
 		fmt.Fprintln(stdout, "ok")
 		return exitOK
