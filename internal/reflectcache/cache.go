@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +24,11 @@ import (
 // ErrClosed is the error of whoever asks a closed cache.
 var ErrClosed = errors.New("the descriptor cache is closed")
 
+// ErrBusy is the error of whoever asks while too many wait already.
+var ErrBusy = errors.New("too many wait for descriptors; ask again in a moment")
+
+var errTooManyBackends = fmt.Errorf("descriptors are kept of %d backends, not of more", maxBackends)
+
 // Options says how a Cache reaches backends and what it keeps. Zero durations
 // mean the defaults.
 type Options struct {
@@ -30,7 +37,8 @@ type Options struct {
 	Dial func(ctx context.Context, backend string) (grpc.ClientConnInterface, io.Closer, error)
 	// Metadata is sent with the reflection call. Nil: none.
 	Metadata func(backend string) metadata.MD
-	// Files names the protosets configured for the backend. Nil: none.
+	// Files names the protosets and .proto files configured for the backend.
+	// Nil: none.
 	Files func(backend string) []string
 	// Changed is told of each change; it is called on the goroutine of the
 	// fetch and must return soon. Nil: nobody is.
@@ -52,19 +60,24 @@ type Cache struct {
 	ctx   context.Context
 	end   context.CancelFunc
 	disk  *disk // nil: none
-	slots chan struct{}
+	files *files
+	slots chan struct{} // fetches at once
 
 	flight  singleflight.Group
-	pending atomic.Int64
+	waiting atomic.Int64 // askers that wait for fetches
 	view    atomic.Pointer[view]
+	misses  misses
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	closed  bool
 	changes []Change
 	bytes   int // of descriptors in the view
 
-	running sync.WaitGroup // fetches; added to under mu
+	// Guarded by life, which is held for a few steps only: Lookup takes it.
+	life   sync.Mutex
+	closed bool
+
+	running sync.WaitGroup // goroutines; added to under life
 }
 
 // New returns a Cache that holds nothing. Close ends it.
@@ -76,6 +89,8 @@ func New(o Options) *Cache {
 	setDefault(&o.TTL, defaultTTL)
 	setDefault(&o.NegativeTTL, defaultNegativeTTL)
 	c := &Cache{opt: o, start: time.Now(), slots: make(chan struct{}, maxFetches)}
+	c.misses.seed = maphash.MakeSeed()
+	c.files = &files{names: o.Files, life: o.NegativeTTL}
 	c.ctx, c.end = context.WithCancel(context.Background())
 	c.view.Store(&view{})
 	if o.Dir != "" {
@@ -93,9 +108,9 @@ func setDefault(d *time.Duration, value time.Duration) {
 // Close ends all fetches and waits for them. Whoever waits for one gets an
 // error.
 func (c *Cache) Close() {
-	c.mu.Lock()
+	c.life.Lock()
 	c.closed = true
-	c.mu.Unlock()
+	c.life.Unlock()
 	c.end()
 	c.running.Wait()
 }
@@ -104,11 +119,10 @@ func (c *Cache) Close() {
 // is unknown or stale, a fetch begins in the background, unless one was tried a
 // short while ago or too many are under way.
 func (c *Cache) Lookup(backend, path string) (*decode.Method, bool) {
-	if shelf := (*c.view.Load())[backend]; shelf != nil {
-		if slot, ok := shelf.methods[path]; ok {
-			if c.due(slot.entry) {
-				c.refresh(slot.entry)
-			}
+	s := c.shelf(backend)
+	if s != nil {
+		if slot, ok := s.methods[path]; ok {
+			c.renew(s, slot.entry)
 			return slot.method, true
 		}
 	}
@@ -116,8 +130,15 @@ func (c *Cache) Lookup(backend, path string) (*decode.Method, bool) {
 	if !ok {
 		return nil, false
 	}
-	if e := c.entry(backend, service); e == nil || c.due(e) {
-		c.want(backend, service)
+	if s != nil && s.entries[service] != nil {
+		c.renew(s, s.entries[service])
+		return nil, false
+	}
+	if c.misses.get(backend, service, c.now()) != nil {
+		return nil, false
+	}
+	if s = c.open(backend); s != nil {
+		c.wish(s.desk, service, nil, c.lists(backend, service))
 	}
 	return nil, false
 }
@@ -149,31 +170,28 @@ func (c *Cache) Service(ctx context.Context, backend, service string) (protorefl
 	return e.desc, e.source, nil
 }
 
-// known returns an entry with a descriptor, fresh or stale, and fetches it if
-// there is none.
+// known returns what is known of a service, fresh or stale, and fetches it if
+// that is nothing.
 func (c *Cache) known(ctx context.Context, backend, service string) (*entry, error) {
 	if len(service) > maxNameBytes || !protoreflect.FullName(service).IsValid() {
 		return nil, fmt.Errorf("%.200q is not the name of a service", service)
 	}
-	e := c.entry(backend, service)
-	if e != nil && e.desc != nil {
-		if c.due(e) {
-			c.refresh(e)
-		}
+	s := c.open(backend)
+	if s == nil {
+		return nil, errTooManyBackends
+	}
+	if e := s.entries[service]; e != nil {
+		c.renew(s, e)
 		return e, nil
 	}
-	if e != nil && !c.due(e) && e.err != nil {
-		return nil, e.err
+	if m := c.misses.get(backend, service, c.now()); m != nil {
+		return nil, m.err
 	}
-	select {
-	case r := <-c.fetch(backend, service):
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.(*entry), nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the descriptors of %s: %w", service, context.Cause(ctx))
+	r, err := c.await(ctx, "the descriptors of "+service, func() <-chan singleflight.Result { return c.fetch(s.desk, service) })
+	if err != nil {
+		return nil, err
 	}
+	return r.(*entry), nil
 }
 
 // Drop makes everything known of a backend stale, because its endpoints
@@ -181,32 +199,39 @@ func (c *Cache) known(ctx context.Context, backend, service string) (*entry, err
 func (c *Cache) Drop(backend string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	shelf := (*c.view.Load())[backend]
-	if shelf == nil {
+	s := c.shelf(backend)
+	if s == nil {
 		return
 	}
-	next := shelf.clone()
+	next := s.clone()
 	next.generation++
-	next.refused, next.refusedUntil, next.listedUntil = nil, 0, 0
+	next.refused, next.refusedUntil, next.listErr, next.listedUntil = nil, 0, nil, 0
 	for _, e := range next.entries {
 		if !e.pinned {
 			e.dueAt.Store(0)
 		}
-		// Who asks from now on must not join a fetch from the old endpoints.
-		c.flight.Forget(flightKey(backend, e.service))
 	}
-	c.flight.Forget(flightKey(backend, ""))
 	c.publish(backend, next)
+	c.misses.forget(backend, "")
 }
 
 // Problems names what is missing or broken in the descriptors of a backend, a
 // sentence each, sorted.
 func (c *Cache) Problems(backend string) []string {
-	shelf := (*c.view.Load())[backend]
-	if shelf == nil {
+	s := c.shelf(backend)
+	if s == nil {
 		return nil
 	}
-	return shelf.problems()
+	all := c.misses.problems(backend)
+	for _, e := range s.entries {
+		all = append(all, e.linked.problems...)
+	}
+	all = append(all, c.files.problems(backend)...)
+	if s.refused != nil {
+		all = append(all, s.refused.Error())
+	}
+	slices.Sort(all)
+	return limited(slices.Compact(all))
 }
 
 // splitPath splits "/pkg.Service/Method". A name that no service can have is

@@ -1,14 +1,11 @@
 package reflectcache
 
 import (
-	"crypto/sha256"
 	"maps"
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
-	"google.golang.org/protobuf/reflect/protoreflect"
+	"loom/internal/decode"
 )
 
 // Change says that a backend's descriptors of a method are not what they were.
@@ -27,9 +24,12 @@ func (c *Cache) Changes() []Change {
 	return slices.Clone(c.changes)
 }
 
-// record compares two states of a service, method by method.
+// record compares two states of a service, method by method. A protoset and a
+// backend may differ without anything having changed, so only two answers of
+// the same origin are compared.
 func (c *Cache) record(before, after *entry) {
-	if before == nil || before.desc == nil || after.desc == nil || before.linked.hash == after.linked.hash {
+	if before == nil || before.linked.hash == after.linked.hash ||
+		(before.source == decode.FromFiles) != (after.source == decode.FromFiles) {
 		return
 	}
 	var changes []Change
@@ -44,7 +44,7 @@ func (c *Cache) record(before, after *entry) {
 			what = "added"
 		case now == nil:
 			what = "removed"
-		case fingerprint(old.Desc) != fingerprint(now.Desc):
+		case !sameShape(old.Desc, now.Desc):
 			what = "changed"
 		default:
 			continue
@@ -60,37 +60,4 @@ func (c *Cache) record(before, after *entry) {
 			c.opt.Changed(change)
 		}
 	}
-}
-
-// fingerprint is a digest of a method and of every message and enum that it
-// reaches, so that a change elsewhere in a file does not count.
-func fingerprint(m protoreflect.MethodDescriptor) [sha256.Size]byte {
-	h := sha256.New()
-	write := func(p proto.Message) {
-		data, _ := proto.MarshalOptions{Deterministic: true}.Marshal(p)
-		h.Write(data)
-	}
-	write(protodesc.ToMethodDescriptorProto(m))
-	seen := map[protoreflect.FullName]bool{}
-	queue := []protoreflect.MessageDescriptor{m.Input(), m.Output()}
-	for len(queue) > 0 {
-		d := queue[0]
-		queue = queue[1:]
-		if seen[d.FullName()] {
-			continue
-		}
-		seen[d.FullName()] = true
-		h.Write([]byte(d.FullName()))
-		for i := range d.Fields().Len() {
-			f := d.Fields().Get(i)
-			write(protodesc.ToFieldDescriptorProto(f))
-			if f.Message() != nil {
-				queue = append(queue, f.Message())
-			}
-			if e := f.Enum(); e != nil && !e.IsPlaceholder() {
-				write(protodesc.ToEnumDescriptorProto(e))
-			}
-		}
-	}
-	return [sha256.Size]byte(h.Sum(nil))
 }

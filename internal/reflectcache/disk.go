@@ -12,15 +12,18 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 const (
 	indexName = "index.json"
 	setSuffix = ".binpb"
+	newPrefix = ".new-"
 )
 
 // disk keeps descriptor sets by content hash, and which service has which.
@@ -31,7 +34,7 @@ type disk struct {
 
 	// Guarded by mu.
 	mu     sync.Mutex
-	index  map[string]record // by flightKey
+	index  map[string]record // by indexKey
 	warned bool
 }
 
@@ -58,13 +61,14 @@ func openDisk(dir string, log *zap.Logger) *disk {
 		d.warn(err)
 	}
 	for _, r := range records {
-		d.index[flightKey(r.Backend, r.Service)] = r
+		d.index[indexKey(r.Backend, r.Service)] = r
 	}
 	return d
 }
 
 // parseIndex reads the index. Its hashes become file names, so nothing else
-// than a hash is let through.
+// than a hash is let through. The error may come with the records that are
+// whole.
 func parseIndex(data []byte) ([]record, error) {
 	var records []record
 	if err := json.Unmarshal(data, &records); err != nil {
@@ -73,13 +77,16 @@ func parseIndex(data []byte) ([]record, error) {
 	if len(records) > maxIndexEntries {
 		return nil, fmt.Errorf("reading the index of descriptors: over %d entries", maxIndexEntries)
 	}
-	for _, r := range records {
+	var broken error
+	records = slices.DeleteFunc(records, func(r record) bool {
 		sum, err := hex.DecodeString(r.Hash)
-		if err != nil || len(sum) != sha256.Size || r.Size < 0 || r.Size > maxFetchBytes {
-			return nil, fmt.Errorf("reading the index of descriptors: %.80q is no hash, or its size is wrong", r.Hash)
+		if err == nil && len(sum) == sha256.Size && strings.ToLower(r.Hash) == r.Hash && r.Size >= 0 && r.Size <= maxFetchBytes {
+			return false
 		}
-	}
-	return records, nil
+		broken = fmt.Errorf("reading the index of descriptors: %.80q is no hash, or its size is wrong", r.Hash)
+		return true
+	})
+	return records, broken
 }
 
 // warn says once that the disk is of no use; the cache works without it.
@@ -93,28 +100,41 @@ func (d *disk) warn(err error) {
 
 // load returns what the disk has of a service; nil: nothing usable.
 func (d *disk) load(backend, service string) *linked {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	r, ok := d.index[flightKey(backend, service)]
-	if !ok {
-		return nil
-	}
-	data, err := readBounded(d.path(r.Hash), maxFetchBytes)
+	set, err := d.read(backend, service)
 	if err != nil {
+		d.mu.Lock()
 		d.warn(err)
-		return nil
+		d.mu.Unlock()
 	}
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != r.Hash {
-		d.warn(fmt.Errorf("%s does not hold what its name says", d.path(r.Hash)))
-		return nil
-	}
-	set, err := parseSet(data)
-	if err != nil {
-		d.warn(err)
+	if set == nil {
 		return nil
 	}
 	return linkSet(set)
 }
+
+func (d *disk) read(backend, service string) (*descriptorpb.FileDescriptorSet, error) {
+	hash := d.hash(backend, service)
+	if hash == "" {
+		return nil, nil
+	}
+	data, err := readBounded(d.path(hash), maxFetchBytes)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != hash {
+		return nil, fmt.Errorf("%s does not hold what its name says", d.path(hash))
+	}
+	return parseSet(data)
+}
+
+// hash returns the content hash of what the disk has of a service; "": nothing.
+func (d *disk) hash(backend, service string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.index[indexKey(backend, service)].Hash
+}
+
+func indexKey(backend, service string) string { return backend + "\x00" + service }
 
 func (d *disk) path(hash string) string { return filepath.Join(d.dir, hash+setSuffix) }
 
@@ -134,9 +154,12 @@ func (d *disk) services(backend string) []string {
 func (d *disk) store(backend, service string, l *linked) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	key := flightKey(backend, service)
+	key := indexKey(backend, service)
 	if d.index[key].Hash == l.hash {
-		return
+		// Another loom may have swept it away.
+		if _, err := os.Stat(d.path(l.hash)); err == nil {
+			return
+		}
 	}
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		d.warn(err)
@@ -146,7 +169,7 @@ func (d *disk) store(backend, service string, l *linked) {
 		d.warn(err)
 		return
 	}
-	d.index[key] = record{Backend: backend, Service: service, Hash: l.hash, Size: l.bytes, At: time.Now()}
+	d.index[key] = record{Backend: backend, Service: service, Hash: l.hash, Size: len(l.data), At: time.Now()}
 	d.prune()
 	data, err := json.Marshal(slices.Collect(maps.Values(d.index)))
 	if err == nil {
@@ -160,7 +183,7 @@ func (d *disk) store(backend, service string, l *linked) {
 
 // write replaces a file as a whole or not at all. CreateTemp makes it 0600.
 func (d *disk) write(name string, data []byte) error {
-	f, err := os.CreateTemp(d.dir, ".new-*")
+	f, err := os.CreateTemp(d.dir, newPrefix+"*")
 	if err != nil {
 		return err
 	}
@@ -187,26 +210,34 @@ func (d *disk) prune() {
 			size += r.Size
 		}
 		if i > 0 && (size > maxDiskBytes || len(seen) > maxDiskFiles || i >= maxIndexEntries) {
-			delete(d.index, flightKey(r.Backend, r.Service))
+			delete(d.index, indexKey(r.Backend, r.Service))
 		}
 	}
 }
 
-// sweep removes sets that no service has. Caller holds d.mu.
+// sweep removes sets that no service has, and files half written by a loom that
+// is gone. Caller holds d.mu.
 func (d *disk) sweep() {
 	used := map[string]bool{}
 	for _, r := range d.index {
 		used[d.path(r.Hash)] = true
 	}
-	names, err := filepath.Glob(filepath.Join(d.dir, "*"+setSuffix))
+	entries, err := os.ReadDir(d.dir)
 	if err != nil {
+		d.warn(err)
 		return
 	}
-	for _, name := range names {
-		if used[name] {
+	for _, entry := range entries {
+		name := filepath.Join(d.dir, entry.Name())
+		old := strings.HasSuffix(name, setSuffix) && !used[name]
+		if strings.HasPrefix(entry.Name(), newPrefix) {
+			info, err := entry.Info()
+			old = err == nil && time.Since(info.ModTime()) > time.Hour
+		}
+		if !old {
 			continue
 		}
-		if err := os.Remove(name); err != nil {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			d.warn(err)
 		}
 	}

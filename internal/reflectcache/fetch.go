@@ -4,325 +4,248 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 
-	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"loom/internal/decode"
 )
 
-// flightKey names a fetch; service "" is the list of services.
-func flightKey(backend, service string) string { return backend + "\x00" + service }
-
-// want begins a background fetch of a service that Lookup did not find. It
-// leaves an entry that says so, which keeps the next Lookup from coming here.
-func (c *Cache) want(backend, service string) {
-	c.mu.Lock()
-	if c.closed || c.pending.Load() >= maxPending || !c.admits(backend) {
-		c.mu.Unlock()
-		return
+// await joins a fetch and waits for it, or until ctx ends. The fetch itself
+// goes on.
+func (c *Cache) await(ctx context.Context, what string, join func() <-chan singleflight.Result) (any, error) {
+	if c.waiting.Add(1) > maxWaiting {
+		c.waiting.Add(-1)
+		return nil, ErrBusy
 	}
-	shelf := (*c.view.Load())[backend]
-	var e *entry
-	if shelf != nil {
-		e = shelf.entries[service]
+	if !c.begin() {
+		c.waiting.Add(-1)
+		return nil, ErrClosed
 	}
-	if e == nil {
-		next := shelf.clone()
-		if !c.room(next, service) {
-			c.mu.Unlock()
-			return
-		}
-		e = &entry{backend: backend, service: service}
-		next.put(e)
-		c.publish(backend, next)
+	result := join()
+	leave := func() { c.waiting.Add(-1); c.running.Done() }
+	select {
+	case r := <-result:
+		leave()
+		return r.Val, r.Err
+	case <-ctx.Done():
+		// The fetch still holds the channel, so it counts until then.
+		go func() { defer leave(); <-result }()
+		return nil, fmt.Errorf("waiting for %s: %w", what, context.Cause(ctx))
 	}
-	c.mu.Unlock()
-	c.refresh(e)
 }
 
-// refresh begins a background fetch of e's service, unless one is under way or
-// too many are.
-func (c *Cache) refresh(e *entry) {
-	if !e.fetching.CompareAndSwap(false, true) {
-		return
-	}
-	if c.pending.Add(1) > maxPending {
-		c.pending.Add(-1)
-		e.fetching.Store(false)
-		return
-	}
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		c.pending.Add(-1)
-		return
-	}
-	c.running.Add(1)
-	c.mu.Unlock()
-	result := c.fetch(e.backend, e.service)
-	go func() {
-		defer c.running.Done()
-		<-result
-		c.pending.Add(-1)
-		e.fetching.Store(false)
-	}()
-}
-
-// fetch begins the fetch of a service, or joins the one that runs.
-func (c *Cache) fetch(backend, service string) <-chan singleflight.Result {
-	return c.flight.DoChan(flightKey(backend, service), func() (any, error) {
-		release, err := c.turn()
-		if err != nil {
-			return nil, err
-		}
-		defer release()
-		return c.climb(backend, service)
+// fetch begins the fetch of a service, or joins the one that runs. Who asks
+// after a Drop does not join a fetch from the old endpoints.
+func (c *Cache) fetch(d *desk, service string) <-chan singleflight.Result {
+	generation := c.shelf(d.backend).generation
+	return c.flight.DoChan(flightKey(d.backend, service, generation), func() (any, error) {
+		return c.turn(d, func() (any, error) { return c.climb(d, service, generation) })
 	})
 }
 
-// turn waits for one of the slots for fetches. The release function gives it
-// back.
-func (c *Cache) turn() (release func(), err error) {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
+// flightKey names a fetch; service "" is the list of services.
+func flightKey(backend, service string, generation uint64) string {
+	return fmt.Sprint(backend, "\x00", service, "\x00", generation)
+}
+
+// turn runs a fetch when there is a slot for it.
+func (c *Cache) turn(d *desk, run func() (any, error)) (any, error) {
+	if !c.begin() {
 		return nil, ErrClosed
 	}
-	c.running.Add(1)
-	c.mu.Unlock()
-	select {
-	case c.slots <- struct{}{}:
-		return func() { <-c.slots; c.running.Done() }, nil
-	case <-c.ctx.Done():
-		c.running.Done()
-		return nil, ErrClosed
+	defer c.running.Done()
+	for _, slots := range []chan struct{}{d.slots, c.slots} {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-c.ctx.Done():
+			return nil, ErrClosed
+		}
 	}
+	return run()
 }
 
 // found is the outcome of one fetch of a service.
 type found struct {
-	linked  *linked
-	source  decode.Source
-	refused error // reflection as a whole does not work
+	linked   *linked // nil: nothing knows the service
+	source   decode.Source
+	err      error    // why nothing does
+	problems []string // files of the service that are of no use
+	refused  error    // reflection as a whole does not work
 }
 
 // climb goes down the ladder for one service and stores the outcome.
-func (c *Cache) climb(backend, service string) (*entry, error) {
-	old := c.entry(backend, service)
-	if old != nil && old.pinned {
+func (c *Cache) climb(d *desk, service string, generation uint64) (any, error) {
+	s := c.shelf(d.backend)
+	if old := s.entries[service]; old != nil && old.pinned {
 		return old, nil
 	}
-	var generation uint64
 	var refused error
-	if s := (*c.view.Load())[backend]; s != nil {
-		generation = s.generation
-		if s.refused != nil && c.now() < s.refusedUntil {
-			refused = s.refused
-		}
+	if c.now() < s.refusedUntil {
+		refused = s.refused
 	}
-	f, err := c.ladder(backend, service, refused)
+	f := c.ladder(d.backend, service, refused)
 	if c.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
-	e := c.newEntry(backend, service, f, err)
-	before := old
-	if before == nil || before.desc == nil {
-		before = c.yesterday(backend, service, f)
+	if f.linked == nil {
+		return c.keepMiss(d.backend, service, f, generation)
 	}
-	if f.linked != nil && f.source == decode.FromReflection && c.disk != nil {
-		c.disk.store(backend, service, f.linked)
+	e := c.newEntry(d.backend, service, f, generation)
+	before := c.yesterday(e)
+	if c.disk != nil && e.source == decode.FromReflection {
+		c.disk.store(d.backend, service, e.linked)
 	}
-	kept := c.keep(e, f.refused, generation)
-	if f.linked != nil {
+	kept, replaced := c.keep(e, f.refused)
+	if replaced != nil {
+		before = replaced
+	}
+	if kept == e {
 		c.record(before, e)
-	}
-	if kept.desc == nil {
-		return nil, kept.err
 	}
 	return kept, nil
 }
 
-// ladder asks reflection, then the configured files, then the disk. The error
-// is that of reflection, if nothing knows the service.
-func (c *Cache) ladder(backend, service string, refused error) (found, error) {
+// ladder asks reflection, then the configured files, then the disk.
+func (c *Cache) ladder(backend, service string, refused error) found {
 	ctx, cancel := context.WithTimeout(c.ctx, c.opt.Timeout)
 	defer cancel()
-	f := found{}
-	err := refused
+	f := found{err: refused}
 	if refused == nil {
-		var l *linked
-		if l, err = c.reflect(ctx, backend, service); err == nil {
-			return found{linked: l, source: decode.FromReflection}, nil
-		}
-		if !errors.Is(err, errNoService) {
-			f.refused = err
+		f = c.reflect(ctx, backend, service)
+		if f.linked != nil {
+			return f
 		}
 	}
-	l, problems := c.fromFiles(backend, service)
+	l, problems := c.files.find(c.ctx, backend, service)
 	if l != nil {
-		f.linked, f.source = l, decode.FromFiles
-		return f, nil
+		return found{linked: l, source: decode.FromFiles, refused: f.refused}
 	}
 	if c.disk != nil {
-		if l := c.disk.load(backend, service); l != nil {
-			f.linked, f.source = l, decode.FromDisk
-			return f, nil
+		if l := c.disk.load(backend, service); l != nil && l.services[service] != nil {
+			return found{linked: l, source: decode.FromDisk, refused: f.refused}
 		}
 	}
 	for _, p := range problems {
-		err = fmt.Errorf("%w; %s", err, p)
+		f.err = fmt.Errorf("%w; %s", f.err, p)
 	}
-	return f, err
+	return f
 }
 
 // yesterday returns what the disk has of a service that reflection told anew,
-// so that a change between two runs of loom is seen.
-func (c *Cache) yesterday(backend, service string, f found) *entry {
-	if c.disk == nil || f.linked == nil || f.source != decode.FromReflection {
+// so that a change between two runs of loom is seen; nil: nothing else.
+func (c *Cache) yesterday(e *entry) *entry {
+	if c.disk == nil || e.source != decode.FromReflection || c.shelf(e.backend).entries[e.service] != nil ||
+		c.disk.hash(e.backend, e.service) == e.linked.hash {
 		return nil
 	}
-	l := c.disk.load(backend, service)
-	if l == nil || l.hash == f.linked.hash {
+	l := c.disk.load(e.backend, e.service)
+	if l == nil || l.services[e.service] == nil {
 		return nil
 	}
-	return c.newEntry(backend, service, found{linked: l, source: decode.FromDisk}, nil)
+	return c.newEntry(e.backend, e.service, found{linked: l, source: decode.FromDisk}, e.generation)
 }
 
-func (c *Cache) newEntry(backend, service string, f found, err error) *entry {
-	e := &entry{backend: backend, service: service, source: f.source, err: err, fetched: c.now()}
+// newEntry makes an entry of a service that f.linked holds.
+func (c *Cache) newEntry(backend, service string, f found, generation uint64) *entry {
+	e := &entry{
+		backend: backend, service: service, source: f.source, linked: f.linked, desc: f.linked.services[service],
+		fetched: c.now(), generation: generation, cost: len(f.linked.data),
+	}
+	types := &types{cache: c, backend: backend, own: e.linked.types}
+	list := e.desc.Methods()
+	e.methods = make(map[string]*decode.Method, list.Len())
+	for i := range list.Len() {
+		m := list.Get(i)
+		e.methods[pathOf(m)] = &decode.Method{Desc: m, Types: types, Source: e.source}
+	}
 	ttl := c.opt.NegativeTTL
-	if f.linked != nil {
-		if desc, ok := f.linked.services[service]; ok {
-			e.desc, e.linked, e.problems = desc, f.linked, f.linked.problems
-			e.methods = c.methodsOf(backend, e)
-			if f.source == decode.FromReflection {
-				ttl = c.opt.TTL
-			}
-		}
+	if f.source == decode.FromReflection {
+		ttl = c.opt.TTL
 	}
 	e.dueAt.Store(int64(e.fetched + ttl))
 	return e
-}
-
-func (c *Cache) methodsOf(backend string, e *entry) map[string]*decode.Method {
-	types := &types{cache: c, backend: backend, own: e.linked.types}
-	list := e.desc.Methods()
-	methods := make(map[string]*decode.Method, list.Len())
-	for i := range list.Len() {
-		m := list.Get(i)
-		methods[pathOf(m)] = &decode.Method{Desc: m, Types: types, Source: e.source}
-	}
-	return methods
 }
 
 func pathOf(m protoreflect.MethodDescriptor) string {
 	return "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
 }
 
-// keep puts a new entry in its place and returns what is there now: a service
-// that was known stays known when it cannot be fetched any more, or only from
-// a lower step of the ladder.
-func (c *Cache) keep(e *entry, refused error, generation uint64) *entry {
+// keep puts a new entry in its place. It returns what is there now and what
+// was before: a service that was known stays as it was when it is told anew by
+// a lower step of the ladder only, or by endpoints that are gone.
+func (c *Cache) keep(e *entry, refused error) (kept, replaced *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || !c.admits(e.backend) {
-		return e
+	next := c.shelf(e.backend).clone()
+	current := next.generation == e.generation
+	if current {
+		c.judge(next, refused)
 	}
-	next := (*c.view.Load())[e.backend].clone()
-	if refused != nil {
-		next.refused, next.refusedUntil = refused, e.fetched+c.opt.NegativeTTL
-	} else if e.source == decode.FromReflection && e.desc != nil {
-		next.refused, next.refusedUntil = nil, 0
-	}
-	old := next.entries[e.service]
-	if old != nil && (old.pinned || old.desc != nil && (e.desc == nil || e.source > old.source)) {
-		if !old.pinned {
-			old.dueAt.Store(e.dueAt.Load())
-		}
-		e = old
-	}
-	if next.generation != generation && !e.pinned {
+	if !current {
 		e.dueAt.Store(0)
 	}
-	if !c.room(next, e.service) {
-		return e
+	old := next.entries[e.service]
+	if old != nil && (old.pinned || e.source > old.source || e.generation < old.generation) {
+		if current && !old.pinned {
+			old.dueAt.Store(e.dueAt.Load())
+		}
+		c.publish(e.backend, next)
+		return old, nil
 	}
-	if e != old {
-		next.put(e)
-		c.bytes += e.bytes() - old.bytes()
+	if old != nil {
+		c.bytes -= old.cost
+	} else if len(next.entries) >= maxServices {
+		oldest := next.oldest(nil)
+		if oldest == nil {
+			return e, nil // all pinned: this one is not kept
+		}
+		next.remove(oldest.service)
+		c.bytes -= oldest.cost
 	}
+	next.put(e)
+	c.bytes += e.cost
 	c.publish(e.backend, next)
+	c.misses.forget(e.backend, e.service)
 	c.shrink(e)
-	return e
+	return e, old
 }
 
-// Services lists the services of a backend, sorted: what reflection offers, or
-// else what files and the disk know. The error is set only if there is none.
-func (c *Cache) Services(ctx context.Context, backend string) ([]string, error) {
-	if s := (*c.view.Load())[backend]; s != nil && c.now() < s.listedUntil {
-		return slices.Clone(s.listed), nil
-	}
-	result := c.flight.DoChan(flightKey(backend, ""), func() (any, error) {
-		release, err := c.turn()
-		if err != nil {
-			return nil, err
-		}
-		defer release()
-		return c.list(backend)
-	})
-	select {
-	case r := <-result:
-		names, _ := r.Val.([]string)
-		return slices.Clone(names), r.Err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the services of %s: %w", backend, context.Cause(ctx))
+// judge notes whether a backend's reflection works. Caller holds c.mu.
+func (c *Cache) judge(next *shelf, refused error) {
+	if refused != nil {
+		next.refused, next.refusedUntil = refused, c.now()+c.opt.NegativeTTL
+	} else if c.now() >= next.refusedUntil {
+		next.refused, next.refusedUntil = nil, 0
 	}
 }
 
-func (c *Cache) list(backend string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, c.opt.Timeout)
-	defer cancel()
-	var generation uint64
-	if s := (*c.view.Load())[backend]; s != nil {
-		generation = s.generation
-	}
-	names, err := c.askList(ctx, backend)
-	until := c.now() + c.opt.TTL
-	if err != nil {
-		c.opt.Log.Debug("services not listed", zap.String("backend", backend), zap.Error(err))
-		until = c.now() + c.opt.NegativeTTL
-		if names = c.listOffline(backend); len(names) == 0 {
-			return nil, err
-		}
-	}
+// keepMiss notes that nothing knows a service. A service that was known stays
+// known.
+func (c *Cache) keepMiss(backend, service string, f found, generation uint64) (any, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closed && c.admits(backend) {
-		next := (*c.view.Load())[backend].clone()
-		if next.generation == generation {
-			next.listed, next.listedUntil = names, until
-			c.publish(backend, next)
+	s := c.shelf(backend)
+	current := s.generation == generation
+	if current && (f.refused != nil || s.refused != nil) {
+		next := s.clone()
+		c.judge(next, f.refused)
+		c.publish(backend, next)
+	}
+	until := c.now() + c.opt.NegativeTTL
+	if old := s.entries[service]; old != nil {
+		if current && !old.pinned {
+			old.dueAt.Store(int64(until))
 		}
+		return old, nil
 	}
-	return names, nil
-}
-
-// listOffline lists what is known of a backend that cannot be asked.
-func (c *Cache) listOffline(backend string) []string {
-	names := c.filesServices(backend)
-	if c.disk != nil {
-		names = append(names, c.disk.services(backend)...)
+	if f.err == nil {
+		f.err = errors.New("nothing knows the service " + service)
 	}
-	if s := (*c.view.Load())[backend]; s != nil {
-		for name, e := range s.entries {
-			if e.desc != nil {
-				names = append(names, name)
-			}
-		}
+	if current {
+		c.misses.put(&miss{backend: backend, service: strings.Clone(service), err: f.err, problems: f.problems, until: until})
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return nil, f.err
 }

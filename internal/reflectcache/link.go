@@ -22,7 +22,6 @@ type linked struct {
 	services map[string]protoreflect.ServiceDescriptor
 	hash     string // SHA-256 of data, in hex
 	data     []byte // set as on the wire
-	bytes    int
 	problems []string
 }
 
@@ -92,7 +91,7 @@ func linkSet(set *descriptorpb.FileDescriptorSet) *linked {
 	l.types = dynamicpb.NewTypes(k.files)
 	l.data, _ = proto.MarshalOptions{Deterministic: true}.Marshal(l.set)
 	sum := sha256.Sum256(l.data)
-	l.hash, l.bytes = hex.EncodeToString(sum[:]), len(l.data)
+	l.hash = hex.EncodeToString(sum[:])
 	l.problems = limited(k.problems)
 	return l
 }

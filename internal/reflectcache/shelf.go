@@ -19,15 +19,18 @@ const never = time.Duration(math.MaxInt64)
 // changed.
 type view map[string]*shelf
 
-// shelf is what is known of one backend. It is replaced, never changed.
+// shelf is what is known of one backend. It is replaced, never changed, but for
+// its desk. What is not known is not here: names come from callers.
 type shelf struct {
 	entries map[string]*entry // by service
 	methods map[string]slot   // by path, of all entries
+	desk    *desk             // the same in all states of the backend
 
 	generation   uint64        // counts Drops: a fetch from before one is stale at once
 	refused      error         // why the backend's reflection is not asked until refusedUntil
 	refusedUntil time.Duration // since the cache's start
-	listed       []string      // answer to ListServices
+	listed       []string      // answer to ListServices, sorted
+	listErr      error         // why there is none
 	listedUntil  time.Duration
 }
 
@@ -37,28 +40,25 @@ type slot struct {
 	entry  *entry
 }
 
-// entry is what is known of one service of one backend, or that nothing is.
+// entry is what is known of one service of one backend.
 type entry struct {
 	// Immutable.
-	backend  string
-	service  string
-	desc     protoreflect.ServiceDescriptor // nil: unknown
-	methods  map[string]*decode.Method      // by path
-	linked   *linked                        // nil: unknown
-	source   decode.Source
-	err      error // why it is unknown; nil while it is first fetched
-	problems []string
-	fetched  time.Duration // since the cache's start
-	pinned   bool          // given by AddFileSet: stays as it is
+	backend    string
+	service    string
+	desc       protoreflect.ServiceDescriptor
+	methods    map[string]*decode.Method // by path
+	linked     *linked
+	source     decode.Source
+	fetched    time.Duration // since the cache's start
+	generation uint64        // of the shelf when its fetch began
+	cost       int           // share of maxMemory
+	pinned     bool          // given by AddFileSet: stays as it is
 
 	dueAt    atomic.Int64 // time.Duration since the cache's start; 0: at once
 	fetching atomic.Bool  // a background fetch runs or waits for its turn
 }
 
 func (s *shelf) clone() *shelf {
-	if s == nil {
-		return &shelf{entries: map[string]*entry{}, methods: map[string]slot{}}
-	}
 	next := *s
 	next.entries = maps.Clone(s.entries)
 	next.methods = maps.Clone(s.methods)
@@ -86,72 +86,67 @@ func (s *shelf) remove(service string) {
 	delete(s.entries, service)
 }
 
-func (s *shelf) problems() []string {
-	var all []string
+// oldest returns the entry fetched longest ago that may go; nil: none may.
+func (s *shelf) oldest(keep *entry) *entry {
+	var oldest *entry
 	for _, e := range s.entries {
-		all = append(all, e.problems...)
+		if e != keep && !e.pinned && (oldest == nil || e.fetched < oldest.fetched) {
+			oldest = e
+		}
 	}
-	if s.refused != nil {
-		all = append(all, s.refused.Error())
-	}
-	slices.Sort(all)
-	all = slices.Compact(all)
-	if len(all) > maxProblems {
-		all = all[:maxProblems]
-	}
-	return all
-}
-
-// bytes is how much of the memory limit an entry takes.
-func (e *entry) bytes() int {
-	if e == nil || e.linked == nil {
-		return 0
-	}
-	return e.linked.bytes
+	return oldest
 }
 
 func (c *Cache) now() time.Duration { return time.Since(c.start) }
 
 func (c *Cache) due(e *entry) bool { return !e.fetching.Load() && int64(c.now()) >= e.dueAt.Load() }
 
-// entry returns what is known of a service; nil: it was never asked for.
-func (c *Cache) entry(backend, service string) *entry {
-	if s := (*c.view.Load())[backend]; s != nil {
-		return s.entries[service]
+// shelf returns what is known of a backend; nil: it was never asked for.
+func (c *Cache) shelf(backend string) *shelf { return (*c.view.Load())[backend] }
+
+// open returns the backend's shelf and makes it if need be; nil: there are too
+// many.
+func (c *Cache) open(backend string) *shelf {
+	if s := c.shelf(backend); s != nil {
+		return s
 	}
-	return nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.shelf(backend); s != nil {
+		return s
+	}
+	if len(*c.view.Load()) >= maxBackends {
+		return nil
+	}
+	s := &shelf{entries: map[string]*entry{}, methods: map[string]slot{}, desk: newDesk(backend)}
+	c.publish(backend, s)
+	return s
 }
 
 // publish replaces a backend's shelf. Caller holds c.mu.
 func (c *Cache) publish(backend string, s *shelf) {
 	next := maps.Clone(*c.view.Load())
-	if next == nil {
-		next = view{}
-	}
 	next[backend] = s
 	c.view.Store(&next)
 }
 
-// room makes place on a shelf for one more service: one that is unknown and
-// may be asked for again is forgotten. It reports whether there is place.
-// Caller holds c.mu; s is not published yet.
-func (c *Cache) room(s *shelf, service string) bool {
-	if s.entries[service] != nil || len(s.entries) < maxServices {
+// lists reports whether the backend said that it has the service.
+func (c *Cache) lists(backend, service string) bool {
+	s := c.shelf(backend)
+	if s == nil {
+		return false
+	}
+	if s.entries[service] != nil {
 		return true
 	}
-	for name, e := range s.entries {
-		if e.desc == nil && c.due(e) {
-			s.remove(name)
-		}
-	}
-	return len(s.entries) < maxServices
+	_, found := slices.BinarySearch(s.listed, service)
+	return found
 }
 
-// admits reports whether there may be a shelf for the backend. Caller holds
-// c.mu.
-func (c *Cache) admits(backend string) bool {
-	v := *c.view.Load()
-	return v[backend] != nil || len(v) < maxBackends
+// unlisted reports whether it is time to ask which services a backend has.
+func (c *Cache) unlisted(backend string) bool {
+	s := c.shelf(backend)
+	return s != nil && c.now() >= s.listedUntil && c.now() >= s.refusedUntil
 }
 
 // shrink forgets the entries fetched longest ago until the descriptors fit
@@ -160,18 +155,16 @@ func (c *Cache) shrink(keep *entry) {
 	for c.bytes > maxMemory {
 		var oldest *entry
 		for _, s := range *c.view.Load() {
-			for _, e := range s.entries {
-				if e != keep && e.bytes() > 0 && (oldest == nil || e.fetched < oldest.fetched) {
-					oldest = e
-				}
+			if e := s.oldest(keep); e != nil && (oldest == nil || e.fetched < oldest.fetched) {
+				oldest = e
 			}
 		}
 		if oldest == nil {
 			return
 		}
-		next := (*c.view.Load())[oldest.backend].clone()
+		next := c.shelf(oldest.backend).clone()
 		next.remove(oldest.service)
-		c.bytes -= oldest.bytes()
+		c.bytes -= oldest.cost
 		c.publish(oldest.backend, next)
 	}
 }

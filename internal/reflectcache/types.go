@@ -26,9 +26,9 @@ func search[T any](t *types, find func(*dynamicpb.Types) (T, error)) (T, error) 
 			return found, nil
 		}
 	}
-	if s := (*t.cache.view.Load())[t.backend]; s != nil {
+	if s := t.cache.shelf(t.backend); s != nil {
 		for _, e := range s.entries {
-			if e.linked == nil || e.linked.types == t.own {
+			if e.linked.types == t.own {
 				continue
 			}
 			if found, err := find(e.linked.types); err == nil {
