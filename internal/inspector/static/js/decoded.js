@@ -89,7 +89,7 @@ export function note(kind, text) {
  * @param {HTMLElement} box
  */
 function body(id, message, box) {
-  if (message.large && message.json === undefined) {
+  if (message.large && (message.json === undefined || message.json === null)) {
     const load = button({ text: `Show all ${bytes(num(message.decodedSize ?? message.size))}`, class: "" }, async () => {
       load.disabled = true;
       load.classList.add("busy");

@@ -118,7 +118,7 @@ export class Detail extends EventTarget {
 
   copyJson() {
     const message = this.tab === "messages" ? this.messages.picked : this.data?.view.response?.first ?? this.data?.view.request?.first;
-    if (message?.json === undefined) notice("There is no JSON to copy", "bad");
+    if (message?.json === undefined || message.json === null) notice("There is no JSON to copy", "bad");
     else copy(JSON.stringify(message.json, null, 2), message.direction + " as JSON");
   }
 

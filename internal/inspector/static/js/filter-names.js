@@ -96,7 +96,7 @@ export const STATE = {
   what: "state",
   names: Object.keys(STATES),
   find(word) {
-    const text = word === "canceled" ? "cancelled" : word;
+    const text = squeeze(word) === "canceled" ? "cancelled" : squeeze(word);
     const match = own(STATES, text);
     return match && { text, match };
   },

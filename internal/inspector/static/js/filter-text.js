@@ -76,7 +76,7 @@ const LONGEST = 24;
 export function nearest(word, names) {
   let best = "";
   let least = word.length < 4 ? 2 : 3;
-  if (word.length > LONGEST) return "";
+  if (word.length > LONGEST || BEYOND_ASCII.test(word)) return "";
   for (const name of names) {
     const far = distance(word, name.toLowerCase());
     if (far < least) {

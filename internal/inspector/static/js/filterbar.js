@@ -1,8 +1,8 @@
 /** The field of the filter: suggestions, errors in place, busy while loomd looks. */
 
 import { button, fill, h, icon } from "./dom.js";
-import { parse } from "./filter.js";
-import { suggest, withTerm } from "./suggest.js";
+import { addTerm, excludeTerm, parse } from "./filter.js";
+import { suggest } from "./suggest.js";
 
 /** @typedef {import("./calls.js").Calls} Calls */
 
@@ -16,7 +16,7 @@ export class FilterBar extends EventTarget {
     super();
     this.calls = calls;
     this.text = "";
-    /** @type {any} */
+    /** @type {import("./filter.js").Filter} */
     this.filter = parse("");
     /** @type {{text: string, note: string}[]} */
     this.items = [];
@@ -50,7 +50,7 @@ export class FilterBar extends EventTarget {
 
   /** @param {{key: string, value: string, exclude: boolean}} term */
   add(term) {
-    this.set(withTerm(this.input.value.trim(), term.key, term.value, term.exclude));
+    this.set((term.exclude ? excludeTerm : addTerm)(this.input.value.trim(), term.key, term.value));
   }
 
   /** @param {boolean} on Whether loomd is looking for calls. */
@@ -73,10 +73,10 @@ export class FilterBar extends EventTarget {
       this.dispatchEvent(new Event("filter"));
     } catch (error) {
       // What was shown before stays until this is a filter.
-      const { message, hint, offset } = /** @type {{message: string, hint?: string, offset?: number}} */ (error);
+      const { message, hint, index } = /** @type {import("./filter.js").FilterError} */ (error);
       this.input.setAttribute("aria-invalid", "true");
       this.error.hidden = false;
-      fill(this.error, h("span", null, message), hint ? h("span", { class: "dim" }, " " + hint) : null, offset !== undefined ? h("span", { class: "dim" }, ` (at ${offset + 1})`) : null);
+      fill(this.error, h("span", null, message), hint ? h("span", { class: "dim" }, " " + hint) : null, h("span", { class: "dim" }, ` (at character ${index + 1})`));
     }
   }
 

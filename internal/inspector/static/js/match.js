@@ -35,7 +35,7 @@ export class Matcher {
 
   get remote() {
     const needs = this.bar.filter.needs;
-    return Boolean(needs?.body || needs?.metadata);
+    return needs.body || needs.metadata;
   }
 
   #begin() {

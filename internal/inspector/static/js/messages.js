@@ -132,7 +132,7 @@ export class Messages {
     const before = this.list[at - 1];
     const delta = message.delta ?? num(message.at) - num(before?.at);
     const up = message.direction === "request";
-    const text = message.withheld ? "not stored: " + message.withheld : message.preview || (message.json !== undefined ? JSON.stringify(message.json).slice(0, 200) : message.error || "");
+    const text = message.withheld ? "not stored: " + message.withheld : message.preview || message.error || "";
     return h("div", {
       class: "message " + (up ? "up" : "down") + (message === this.picked ? " selected" : ""), role: "option", id: "message-" + at,
       "aria-selected": String(message === this.picked), data: { direction: message.direction, seq: String(message.seq) },

@@ -33,7 +33,7 @@ function line(field) {
   const value = h("span", { class: "md-value" });
   const cell = h("td", null, value);
   let masked = Boolean(field.secret);
-  const show = () => fill(value, field.redacted ? h("span", { class: "badge warn" }, "redacted before it was stored") : masked ? MASK : visible(field.value));
+  const show = () => fill(value, field.redacted ? h("span", { class: "badge warn" }, "redacted before it was stored") : masked ? MASK : visible(field.decoded ? field.value + "  (" + field.decoded + ")" : field.value));
   show();
   if (field.secret && !field.redacted) {
     const reveal = button({ icon: "eye", class: "quiet tiny", title: "Reveal " + field.name, data: { reveal: field.name } }, () => {

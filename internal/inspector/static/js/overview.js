@@ -24,6 +24,8 @@ export function overview(panel, detail, addTerm) {
       h("span", { class: "shape", "aria-hidden": "true" }), h("span", null, view.verdict ?? "")),
     call.status?.message ? h("p", { class: "status-message" }, visible(call.status.message)) : null,
     view.schemaChange ? note("drift", view.schemaChange) : null,
+    view.schemaProblem ? note("hint", "No schema: " + view.schemaProblem) : null,
+    view.statusError ? note("error", view.statusError) : null,
     view.drift?.length ? note("drift", "Messages of this call carry fields that its schema does not have: " + view.drift.map(driftText).join(", ")) : null,
     call.omission?.bodiesOff ? note("withheld", "Messages were not stored: capture is set to metadata here.") : null,
     call.omission?.noRoom ? note("truncated", "Some of it was not stored: there was no room for it.") : null,

@@ -2,7 +2,7 @@
 
 import { button, h } from "./dom.js";
 import { empty, load, plain, table, words } from "./table.js";
-import { num, span } from "./format.js";
+import { ago, bytes, num, span } from "./format.js";
 
 /** @typedef {import("./table.js").Item} Item */
 /** @typedef {import("./table.js").TableColumn} TableColumn */
@@ -30,7 +30,7 @@ export function listPanel(kind, filterBy) {
   const body = h("div", { class: "panel-body" });
   const element = h("section", { class: "page", id: "page-" + kind, "aria-label": title }, h("h2", null, title), body);
   const show = () => load(body, path, (answer) => {
-    const items = /** @type {Item[]} */ (answer.items ?? []);
+    const items = /** @type {Item[]} */ (answer.items ?? []).map(flat);
     return items.length === 0 ? empty(none[0], none[1]) : table(columns(items, key ?? "", filterBy), items, "table-" + kind);
   });
   return polled(element, show);
@@ -57,12 +57,22 @@ export function objectPanel(kind) {
 
 /** @param {Item} answer */
 function groups(answer) {
-  const flat = Object.entries(answer).filter(([, v]) => typeof v !== "object" || v === null);
+  const simple = Object.entries(answer).filter(([, v]) => typeof v !== "object" || v === null);
   const deep = Object.entries(answer).filter(([, v]) => typeof v === "object" && v !== null);
   return h("div", { class: "groups" },
-    flat.length ? h("section", { class: "card" }, plain(Object.fromEntries(flat))) : null,
+    simple.length ? h("section", { class: "card" }, h("dl", { class: "plain" }, simple.map(([k, v]) => h("div", null, h("dt", null, words(k)), h("dd", null, value(k, v)))))) : null,
     deep.map(([key, value]) => h("section", { class: "card" }, h("h3", null, words(key)),
       Array.isArray(value) && value.length && typeof value[0] === "object" ? table(columns(value, "", null), value, "table-" + key) : plain(value))));
+}
+
+/**
+ * Makes the load of an item columns of their own.
+ *
+ * @param {Item} item
+ * @returns {Item}
+ */
+function flat({ load: figures, backend, ...rest }) {
+  return { ...(backend && !rest.name ? { name: backend } : {}), ...rest, ...figures };
 }
 
 /**
@@ -106,9 +116,34 @@ function stateTone(state) {
  * @param {any} v
  */
 function value(key, v) {
+  if (typeof v === "number" && /memory|bytes/i.test(key)) return bytes(v);
+  if (v === null || v === undefined || v === "" || (/^p\d+$/.test(key) && !v)) return h("span", { class: "dim" }, "–");
+  if (typeof v === "string" && /^\d{4}-\d\d-\d\dT/.test(v)) return moment(v);
+  if (Array.isArray(v) && v.every((x) => typeof x === "object" && x !== null)) return h("ul", { class: "plain-list" }, v.map((x) => h("li", null, entry(x))));
   if (typeof v === "number" && /(^p\d+|micros|us$)/i.test(key)) return span(num(v));
   if (typeof v === "number" && !Number.isInteger(v)) return v.toFixed(2);
   return plain(v);
+}
+
+/** @param {string} text A time such as 2026-01-02T03:04:05Z. */
+function moment(text) {
+  const at = Date.parse(text);
+  return at > 0 ? h("time", { datetime: text, title: text }, ago(at * 1000) + " ago") : h("span", { class: "dim" }, "–");
+}
+
+/**
+ * An endpoint or a weighted backend, on one line.
+ *
+ * @param {Item} x
+ */
+function entry(x) {
+  const { address, name, state, error, ...rest } = x;
+  return [
+    h("code", null, address ?? name), " ",
+    state ? h("span", { class: "pill tone-" + stateTone(state) }, h("span", { class: "shape", "aria-hidden": "true" }), String(state)) : null, " ",
+    h("span", { class: "dim" }, Object.entries(rest).map(([k, v]) => words(k) + " " + v).join(", ")),
+    error ? h("div", { class: "note note-error" }, error) : null,
+  ];
 }
 
 /**

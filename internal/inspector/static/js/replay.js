@@ -14,7 +14,7 @@ import { note } from "./decoded.js";
 const EDITABLE = 100;
 
 /** Set by loom or by HTTP/2 itself, so not the user's to give. */
-const OWN = new Set(["te", "content-type", "user-agent", "grpc-timeout", "grpc-encoding", "grpc-accept-encoding", "loom-replay-of"]);
+const OWN = new Set(["te", "content-type", "user-agent", "grpc-timeout", "grpc-encoding", "grpc-accept-encoding", "loom-replay-of", "loom-inspector-call"]);
 
 /**
  * @param {Detail} detail

@@ -8,7 +8,7 @@ import { diffView } from "./diff.js";
 
 /**
  * @param {HTMLElement} box
- * @param {{id?: string, status?: {code?: number, message?: string}, diff?: import("./types.js").Change[] | null}} answer
+ * @param {{id?: string, note?: string, status?: {code?: number, message?: string}, diff?: import("./types.js").Change[] | null}} answer
  * @param {boolean} compared Whether there was an earlier response.
  */
 export function showResult(box, answer, compared) {
@@ -17,6 +17,7 @@ export function showResult(box, answer, compared) {
     h("span", { class: "pill tone-" + tone({ code }) }, h("span", { class: "shape", "aria-hidden": "true" }), codeName(code)),
     answer.status?.message ? h("span", { class: "result-message" }, answer.status.message) : null,
     answer.id ? h("a", { class: "call-link", id: "result-link", href: address({ id: answer.id, tab: "exchange" }) }, "Open call " + answer.id) : null),
+  answer.note ? h("p", { class: "note note-hint" }, answer.note) : null,
   compared && answer.diff ? [h("h3", null, "Compared with the first response"), diffView(answer.diff)] : []);
 }
 

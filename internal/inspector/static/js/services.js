@@ -4,13 +4,13 @@ import { button, fill, h } from "./dom.js";
 import { get, post, sentence } from "./api.js";
 import { RequestForm } from "./requestform.js";
 import { showFailure, showResult } from "./result.js";
-import { shapeView } from "./shape.js";
+import { loadShape, shapeView } from "./shape.js";
 import { empty } from "./table.js";
 import { note } from "./decoded.js";
 import { go } from "./router.js";
 
 /** @typedef {{name?: string, path: string, kind?: string, input?: string, output?: string}} Method */
-/** @typedef {{name: string, source?: string, methods?: Method[]}} Service */
+/** @typedef {{name: string, source?: string, error?: string, methods?: Method[]}} Service */
 
 export class Services {
   /** @param {() => boolean} maySend */
@@ -74,6 +74,7 @@ export class Services {
     return h("details", { class: "tree-service", open: !service.name.startsWith("grpc.") },
       h("summary", { title: service.name }, h("span", { class: "package" }, service.name.slice(0, dot + 1)), service.name.slice(dot + 1), " ",
         service.source ? h("span", { class: "badge" }, service.source) : null),
+      service.error ? note("error", service.error) : null,
       (service.methods ?? []).map((m) => {
         this.methods?.set(backend + m.path, m);
         return h("button", {
@@ -99,11 +100,10 @@ export class Services {
       return;
     }
     fill(this.pane, h("p", { class: "loading" }, "Loading…"));
-    const base = `/api/backends/${encodeURIComponent(backend)}/message/`;
     try {
-      const [input, output] = await Promise.all([method.input, method.output].map((name) => (name ? get(base + encodeURIComponent(name)) : null)));
+      const [input, output] = await Promise.all([method.input, method.output].map((name) => (name ? loadShape(backend, name) : null)));
       fill(this.pane, h("h2", { class: "mono" }, path), h("p", { class: "dim" }, `${kindWords(method.kind)} at ${backend}`),
-        h("div", { class: "shapes" }, shapeView("Request", method.input ?? "", input?.shape), shapeView("Response", method.output ?? "", output?.shape)),
+        h("div", { class: "shapes" }, shapeView("Request", backend, method.input ?? "", input?.shape), shapeView("Response", backend, method.output ?? "", output?.shape)),
         this.maySend() ? this.#compose(backend, path, input?.template ?? {}) : note("hint", "Sending is turned off here."));
     } catch (error) {
       fill(this.pane, empty("This could not be loaded", sentence(error)));

@@ -84,7 +84,7 @@
  *
  * @typedef {{name: string, from: number, to: number}} Phase
  * @typedef {{path?: string, Path?: string, kind?: string, Kind?: string, old?: unknown, Old?: unknown, new?: unknown, New?: unknown}} Change
- * @typedef {{name: string, value: string, binary?: boolean, secret?: boolean, redacted?: boolean}} Field
+ * @typedef {{name: string, value: string, binary?: boolean, decoded?: string, secret?: boolean, redacted?: boolean}} Field
  *
  * @typedef {object} View
  * @property {string} [verdict]
@@ -95,6 +95,8 @@
  * @property {unknown} [statusDetails]
  * @property {unknown[]} [drift]
  * @property {string} [schemaChange]
+ * @property {string} [schemaProblem]
+ * @property {string} [statusError]
  * @property {{request?: Field[], response?: Field[], trailers?: Field[]}} [metadata]
  * @property {boolean} [replayable]
  * @property {string} [replayProblem]
