@@ -41,6 +41,7 @@ func (s *Server) routes() []route {
 		{"POST /api/clear", changing, s.clear},
 		{"POST /api/compose", changing, s.compose},
 		{"GET /api/config", reading, object(s.opts.Panels.Config)},
+		{"GET /api/export", reading, s.export},
 		{"POST /api/login", open, s.login},
 		{"GET /api/match", reading, s.matchCalls},
 		{"GET /api/routes", reading, list(s.opts.Panels.Routes)},

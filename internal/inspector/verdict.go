@@ -187,6 +187,8 @@ func length(d time.Duration) string {
 		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
 	case d < 100*time.Millisecond:
 		return fmt.Sprintf("%d ms", d.Round(time.Millisecond).Milliseconds())
+	case d < time.Second:
+		return strings.TrimSuffix(fmt.Sprintf("%.2f", d.Seconds()), "0") + " s"
 	case d < time.Minute:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}

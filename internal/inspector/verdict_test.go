@@ -92,7 +92,7 @@ func TestVerdict(t *testing.T) {
 		},
 		{
 			ending(loomv1.Ender_ENDER_CLIENT_DEADLINE, "", 250*ms, deadlineOf(250*ms)),
-			"The client's deadline of 0.2 s passed; the backend had not answered.",
+			"The client's deadline of 0.25 s passed; the backend had not answered.",
 		},
 		{
 			ending(loomv1.Ender_ENDER_CLIENT_DEADLINE, "DEADLINE_EXCEEDED", 3*s, deadlineOf(3*s), headersAt(5*ms)),
