@@ -33,7 +33,7 @@ func (s *Store) Add(c *loomv1.Call) error {
 		return fmt.Errorf("add call %s: %w", c.GetId(), errNoRoom)
 	}
 	r.mu.Lock()
-	r.seq, r.loaded, r.loadedID, r.ended, r.charged = id.Sequence, c, id, true, size
+	r.seq, r.loaded, r.ended, r.charged = id.Sequence, &loaded{id, c}, true, size
 	r.touch()
 	r.mu.Unlock()
 	s.mu.Lock()

@@ -4,20 +4,38 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/net/http2/hpack"
 )
 
-// block is what a header block says, ready to be stored.
+// block is what a header block says, ready to be stored. All calls that sent
+// the same block share it.
 type block struct {
-	fields   []hpack.HeaderField // without the values that must not be stored
-	size     int64               // bytes that they take
-	encoding string              // grpc-encoding
-	trace    string              // of traceparent
-	replayOf string              // of ReplayHeader
-	details  string              // grpc-status-details-bin
+	// Immutable.
+	fields    []hpack.HeaderField // without the values that must not be stored
+	size      int64               // bytes that they take
+	authority string
+	encoding  string // grpc-encoding
+	trace     string // of traceparent
+	replayOf  string // of ReplayHeader
+	details   string // grpc-status-details-bin
+
+	ruled atomic.Pointer[ruled] // what holds for calls of a request
 }
+
+// ruled remembers what Options.Rules said, which costs more than all the rest
+// of a call's beginning.
+type ruled struct {
+	backend string
+	until   time.Time
+	rules   *[2]Rule // nil: nothing to do
+}
+
+// ruleTime is how long it holds: descriptors change with a backend's release.
+const ruleTime = time.Second
 
 // ReplayHeader is the request metadata that names the call which is repeated.
 const ReplayHeader = "loom-replay-of"
@@ -32,7 +50,9 @@ const redactedValue = "\xff[redacted]"
 // blocks reads header blocks. Most blocks are the very slice that came before
 // on their connection, which is read only once.
 type blocks struct {
-	redact []string // immutable, in lower case
+	// Immutable.
+	redact []string // in lower case
+	none   *block   // of no fields
 
 	seen [64]seenBlock
 }
@@ -44,13 +64,13 @@ type seenBlock struct {
 	// Guarded by mu.
 	first *hpack.HeaderField
 	count int
-	block block
+	block *block
 }
 
 // read returns what fields say. It keeps fields.
-func (bs *blocks) read(fields []hpack.HeaderField) block {
+func (bs *blocks) read(fields []hpack.HeaderField) *block {
 	if len(fields) == 0 {
-		return block{}
+		return bs.none
 	}
 	first := &fields[0]
 	s := &bs.seen[(uintptr(unsafe.Pointer(first))>>6)%uintptr(len(bs.seen))]
@@ -62,12 +82,14 @@ func (bs *blocks) read(fields []hpack.HeaderField) block {
 	return s.block
 }
 
-func (bs *blocks) parse(fields []hpack.HeaderField) block {
-	b := block{fields: fields}
+func (bs *blocks) parse(fields []hpack.HeaderField) *block {
+	b := &block{fields: fields}
 	for i := range fields {
 		f := &fields[i]
 		b.size += int64(len(f.Name)+len(f.Value)) + fieldOverhead
 		switch f.Name {
+		case ":authority":
+			b.authority = f.Value
 		case "grpc-encoding":
 			b.encoding = f.Value
 		case "traceparent":

@@ -17,7 +17,7 @@ type message struct {
 	whole      bool // its last byte came
 	truncated  bool // not all of it is stored
 	redacted   bool
-	inline     bool // its bytes are in messages.inline, from chain.head on
+	inline     bool // its bytes are in record.inline, from chain.head on
 	size       uint32
 	sequence   uint64
 	first      time.Duration
@@ -42,7 +42,6 @@ type messages struct {
 	unrecorded [2]uint64
 	inlineUsed int
 	backing    [2]message
-	inline     [inlineBytes]byte
 }
 
 const (
@@ -61,14 +60,14 @@ func (m *messages) piece(r *record, e *callevent.Event, at time.Duration) {
 	if m.current[d] == 0 {
 		return
 	}
-	msg := &m.list[m.current[d]-1]
-	if r.mode == Full && r.rules[d].Withhold == "" {
+	msg, rule := &m.list[m.current[d]-1], r.rule(d)
+	if r.mode == Full && rule.Withhold == "" {
 		m.write(r, msg, e.Data)
 	}
 	if e.Last {
 		msg.last, msg.whole = at, true
 		m.current[d] = 0
-		if r.rules[d].Body != nil && r.mode == Full {
+		if rule.Body != nil && r.mode == Full {
 			r.redact(msg)
 		}
 	}
@@ -95,9 +94,10 @@ func (m *messages) open(r *record, e *callevent.Event, at time.Duration) {
 		m.drop(r, msg, i+1)
 		m.current[d] = i + 1
 	}
+	rule := r.rule(d)
 	*msg = message{direction: d, compressed: e.Compressed, size: e.Size, sequence: m.sequence[d], first: at, last: at,
-		withheld: r.rules[d].Withhold, truncated: r.mode != Full && e.Size > 0}
-	if r.rules[d].Body != nil {
+		withheld: rule.Withhold, truncated: r.mode != Full && e.Size > 0}
+	if rule.Body != nil {
 		msg.withheld = withheldPending
 	}
 	if room := inlineBytes - m.inlineUsed; int64(e.Size) <= int64(min(room, r.store.opts.MessageBytes)) {
@@ -123,7 +123,7 @@ func (m *messages) write(r *record, msg *message, p []byte) {
 		p, msg.truncated = p[:max(room, 0)], true
 	}
 	if msg.inline {
-		copy(m.inline[int(msg.chain.head)+int(msg.chain.size):], p)
+		copy(r.inline[int(msg.chain.head)+int(msg.chain.size):], p)
 		msg.chain.size += uint32(len(p))
 		return
 	}
@@ -134,12 +134,12 @@ func (m *messages) write(r *record, msg *message, p []byte) {
 }
 
 // bytes returns a copy of what is stored of a message.
-func (m *messages) bytes(a *arena, msg *message) []byte {
+func (r *record) bytes(msg *message) []byte {
 	if msg.inline {
 		from := msg.chain.head
-		return append([]byte(nil), m.inline[from:from+msg.chain.size]...)
+		return append([]byte(nil), r.inline[from:from+msg.chain.size]...)
 	}
-	return a.read(&msg.chain)
+	return r.store.arena.read(&msg.chain)
 }
 
 // inOrder yields the messages in the order in which they began.

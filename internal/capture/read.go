@@ -85,13 +85,7 @@ var enders = [...]loomv1.Ender{
 
 // traffic is what went one way so far. r is locked.
 func (r *record) traffic(d callevent.Direction) *loomv1.Traffic {
-	t := &loomv1.Traffic{Messages: r.messages.sequence[d], Bytes: r.messages.bytesSeen[d], Unrecorded: r.messages.unrecorded[d]}
-	if r.ended {
-		end := [2]callevent.Traffic{r.end.Up, r.end.Down}[d]
-		t.Bytes = end.Bytes
-		t.Messages = end.Messages
-	}
-	return t
+	return &loomv1.Traffic{Messages: r.messages.sequence[d], Bytes: r.messages.bytesSeen[d], Unrecorded: r.messages.unrecorded[d]}
 }
 
 // kind is what the messages so far look like. r is locked.
@@ -119,27 +113,24 @@ func (r *record) state() loomv1.CallState {
 // summary makes the row of the call. r is locked.
 func (r *record) summary() *loomv1.CallSummary {
 	if r.loaded != nil {
-		return Summarize(r.loaded)
+		return Summarize(r.loaded.call)
 	}
 	up, down := r.traffic(callevent.Up), r.traffic(callevent.Down)
 	s := &loomv1.CallSummary{
 		Id: r.id().String(), At: r.started.UnixMicro(), Path: text(r.path), Route: r.route, Backend: r.backend, Peer: text(r.peer),
 		Kind: r.kind(), State: r.state(), Took: r.times.change.Microseconds(), Timeout: r.timeout.Microseconds(),
 		Up: up.GetMessages(), Down: down.GetMessages(), UpBytes: up.GetBytes(), DownBytes: down.GetBytes(),
-		Attempts: uint32(len(r.attempts)), ReplayOf: text(r.request.replayOf), Trace: r.request.trace, Revision: r.revision,
+		Attempts: r.attempts, Endpoint: r.endpoint, ReplayOf: text(r.request.replayOf), Trace: r.request.trace, Revision: uint64(r.revision),
 		Cut: r.noRoom || up.GetUnrecorded()+down.GetUnrecorded() > 0,
-	}
-	if n := len(r.attempts); n > 0 {
-		s.Endpoint = r.attempts[n-1].endpoint
 	}
 	for i := range r.messages.list {
 		m := &r.messages.list[i]
 		s.Cut = s.Cut || m.truncated || m.withheld != ""
 	}
 	if r.ended {
-		s.By, s.Reason = enders[r.end.Ender], r.end.Reason
-		if r.end.HasCode {
-			s.Code = proto.Uint32(r.end.Code)
+		s.By, s.Reason = enders[r.ender], r.reason
+		if r.hasCode {
+			s.Code = proto.Uint32(r.code)
 		}
 	}
 	return s
@@ -148,35 +139,34 @@ func (r *record) summary() *loomv1.CallSummary {
 // call makes the whole record of the call. r is locked.
 func (r *record) call() *loomv1.Call {
 	if r.loaded != nil {
-		return proto.CloneOf(r.loaded)
+		return proto.CloneOf(r.loaded.call)
 	}
 	c := &loomv1.Call{
-		Id: r.id().String(), State: r.state(), Peer: text(r.peer), Authority: text(r.auth), Path: text(r.path),
-		Route: r.route, Backend: r.backend, Kind: r.kind(), Start: timestamppb.New(r.started), Timings: r.timings(),
-		RequestHeaders: metadata(r.request.fields), ResponseHeaders: metadata(r.response.fields), Trailers: metadata(r.trailers.fields),
+		Id: r.id().String(), State: r.state(), Peer: text(r.peer), Authority: text(r.request.authority), Path: text(r.path),
+		Route: r.route, Backend: r.backend, Endpoint: r.endpoint, Kind: r.kind(), Start: timestamppb.New(r.started), Timings: r.timings(),
+		RequestHeaders: metadata(r.request.fields), ResponseHeaders: metadata(r.response.fields), Trailers: metadata(r.came(r.trailers).fields),
 		Request: r.traffic(callevent.Up), Response: r.traffic(callevent.Down),
-		ReplayOf: text(r.request.replayOf), Revision: r.revision,
+		ReplayOf: text(r.request.replayOf), Revision: uint64(r.revision),
 	}
 	if r.timeout > 0 {
 		c.Timeout = durationpb.New(r.timeout)
 	}
-	for _, a := range r.attempts {
-		c.Endpoint = a.endpoint
-		c.Attempts = append(c.Attempts, &loomv1.Attempt{Backend: a.backend, Endpoint: a.endpoint, At: durationpb.New(a.at)})
+	for _, a := range r.earlier {
+		c.Attempts = append(c.Attempts, &loomv1.Attempt{Backend: r.backend, Endpoint: a.endpoint, At: durationpb.New(a.at)})
+	}
+	if r.attempts > 0 {
+		c.Attempts = append(c.Attempts, &loomv1.Attempt{Backend: r.backend, Endpoint: r.endpoint, At: durationpb.New(r.tried)})
 	}
 	for m := range r.messages.inOrder {
 		c.Messages = append(c.Messages, r.message(m))
 	}
 	if r.ended {
-		c.EndedBy, c.Reason = enders[r.end.Ender], r.end.Reason
-		if r.end.HasCode || r.end.Detail != "" {
-			c.Status = &loomv1.Status{Code: r.end.Code, Message: text(r.end.Detail), Details: details(r.trailers.details)}
-		}
-		if !r.end.HasCode {
-			c.Status = nil
-			if c.Reason == "" {
-				c.Reason = text(r.end.Detail)
-			}
+		c.EndedBy, c.Reason = enders[r.ender], r.reason
+		switch {
+		case r.hasCode:
+			c.Status = &loomv1.Status{Code: r.code, Message: text(r.detail), Details: details(r.came(r.trailers).details)}
+		case c.GetReason() == "":
+			c.Reason = text(r.detail)
 		}
 	}
 	if r.mode == Metadata || r.noRoom {
@@ -195,7 +185,7 @@ func (r *record) timings() *loomv1.Timings {
 	t := &loomv1.Timings{FirstRequestByte: at(r.times.firstByte), ResponseHeaders: at(r.times.headers),
 		FirstResponseMessage: at(r.times.firstMessage), LastByte: at(r.times.lastByte)}
 	if r.ended {
-		t.End = durationpb.New(r.times.end)
+		t.End = durationpb.New(r.times.change)
 	}
 	return t
 }
@@ -212,9 +202,17 @@ func (r *record) message(m *message) *loomv1.Message {
 		out.LastByte = durationpb.New(m.last)
 	}
 	if m.withheld == "" {
-		out.Data = r.messages.bytes(r.store.arena, m)
+		out.Data = r.bytes(m)
 	}
 	return out
+}
+
+// came is the block, or an empty one if it did not come.
+func (r *record) came(b *block) *block {
+	if b == nil {
+		return r.store.blocks.none
+	}
+	return b
 }
 
 func metadata(fields []hpack.HeaderField) []*loomv1.Metadata {

@@ -13,13 +13,16 @@ import (
 // attemptsKept is how many attempts of a call are named.
 const attemptsKept = 16
 
-// record is one call. It is the follower of the call while that is open.
+// record is one call. It is the follower of the call while that is open. A busy
+// loomd writes ten thousand of them in turn, more than its caches hold: what a
+// small call needs is kept close together.
 type record struct {
 	store *Store // immutable
 
 	mu sync.Mutex
 	// Guarded by mu.
 	recorded
+	inline [inlineBytes]byte // bytes of messages
 
 	next *record // guarded by Store.mu: the call that ended after it, or the next free record
 }
@@ -27,46 +30,53 @@ type record struct {
 // recorded is what is known of a call. While the call is open only its
 // goroutine writes it, feed aside.
 type recorded struct {
-	seq      uint64       // 0: the record is free
-	loaded   *loomv1.Call // a call that was not recorded here: it has all but the bookkeeping
-	loadedID ID
-	ended    bool
-	mode     Mode
-	noRoom   bool
-	peer     string
-	path     string
-	auth     string
-	route    string
-	backend  string
-	started  time.Time
-	timeout  time.Duration
-	times    times
-	end      callevent.Summary
+	seq     uint64  // 0: the record is free
+	loaded  *loaded // a call that was not recorded here: it has all but the bookkeeping
+	mode    Mode
+	ended   bool
+	noRoom  bool
+	dirty   bool // it has changed since it was published
+	queued  bool // the feed knows that
+	hasCode bool
+	ender   callevent.Ender
+	code    uint32
+	change  uint64 // when it was last published, as Store.Cursor counts; 0: never
+	charged int64  // bytes besides those of messages that it counts for
 
-	attempts          []attempt
-	request, response block
-	interim, trailers block
-	rules             [2]Rule
+	request, response *block
+	interim, trailers *block // nil: none came
+	rules             *[2]Rule
+	peer              string
+	path              string
+	route             string
+	backend           string
+	endpoint          string
+	detail, reason    string
+	started           time.Time
+	timeout           time.Duration
+	times             times
+	tried             time.Duration // when it went to endpoint
+	attempts          uint32
+	revision          uint32
+	earlier           []attempt // those before the last one
 	messages          messages
+}
 
-	revision uint64
-	change   uint64 // when it was last published, as Store.Cursor counts; 0: never
-	dirty    bool   // it has changed since
-	queued   bool   // the feed knows that
-	charged  int64  // bytes besides those of messages that it counts for
-
-	firstAttempt [1]attempt
+// loaded is a call that was recorded elsewhere.
+type loaded struct {
+	id   ID
+	call *loomv1.Call
 }
 
 // attempt is one time that the call was sent.
 type attempt struct {
-	backend, endpoint string
-	at                time.Duration
+	endpoint string
+	at       time.Duration
 }
 
 // times are moments since the start; 0 is a moment that has not come.
 type times struct {
-	firstByte, headers, firstMessage, lastByte, end, change time.Duration
+	firstByte, headers, firstMessage, lastByte, change time.Duration
 }
 
 // recordBytes is what a record costs without what it refers to.
@@ -79,11 +89,11 @@ func (r *record) begin(c callevent.Call, mode Mode) {
 		mode = Metadata // its route may say more; else it is discarded
 	}
 	r.seq, r.mode = c.ID, mode
-	r.peer, r.path, r.auth = c.Peer, c.Path, c.Authority
+	r.peer, r.path = c.Peer, c.Path
 	r.started, r.timeout = c.At, c.Timeout
 	r.request = r.store.blocks.read(c.Fields)
 	r.charged = recordBytes + r.request.size
-	r.attempts = r.firstAttempt[:0]
+	r.response = r.store.blocks.none
 }
 
 // Observe notes what happened to the call.
@@ -102,9 +112,11 @@ func (r *record) Observe(e callevent.Event) {
 	case callevent.Routed:
 		r.routed(&e)
 	case callevent.Attempt:
-		if len(r.attempts) < attemptsKept {
-			r.attempts = append(r.attempts, attempt{e.Backend, e.Endpoint, at})
+		if r.attempts > 0 && len(r.earlier) < attemptsKept {
+			r.earlier = append(r.earlier, attempt{r.endpoint, r.tried})
 		}
+		r.attempts++
+		r.endpoint, r.tried = e.Endpoint, at
 	case callevent.Interim:
 		r.keep(&r.interim, e.Fields)
 	case callevent.Headers:
@@ -122,7 +134,8 @@ func (r *record) Observe(e callevent.Event) {
 			r.store.discard(r)
 			return
 		}
-		r.times.end, r.end, r.ended = at, *e.Summary, true
+		s := e.Summary
+		r.ended, r.ender, r.code, r.hasCode, r.detail, r.reason = true, s.Ender, s.Code, s.HasCode, s.Detail, s.Reason
 		r.messages.cutOff()
 	}
 	r.touch()
@@ -141,21 +154,43 @@ func first(was, now time.Duration) time.Duration {
 	return max(now, 1)
 }
 
-func (r *record) keep(to *block, fields []hpack.HeaderField) {
+func (r *record) keep(to **block, fields []hpack.HeaderField) {
 	*to = r.store.blocks.read(fields)
-	r.charged += to.size
+	r.charged += (*to).size
 }
 
 // routed notes where the call goes, and what of it may be recorded.
 func (r *record) routed(e *callevent.Event) {
 	r.route, r.backend = e.Route, e.Backend
 	if r.mode = r.store.modeOf(e.Route); r.mode == Off {
-		r.request = block{} // nothing of it is to be seen
+		r.request = r.store.blocks.none // nothing of it is to be seen
 		return
 	}
-	if rules := r.store.opts.Rules; rules != nil && r.mode == Full {
-		r.rules[callevent.Up], r.rules[callevent.Down] = rules(e.Backend, r.path)
+	if r.store.opts.Rules != nil && r.mode == Full {
+		r.rules = r.ruled(e.At)
 	}
+}
+
+// ruled returns what must be done to the messages of the call; nil: nothing.
+func (r *record) ruled(now time.Time) *[2]Rule {
+	if known := r.request.ruled.Load(); known != nil && known.backend == r.backend && now.Before(known.until) {
+		return known.rules
+	}
+	fresh := &ruled{backend: r.backend, until: now.Add(ruleTime)}
+	request, response := r.store.opts.Rules(r.backend, r.path)
+	if request != (Rule{}) || response != (Rule{}) {
+		fresh.rules = &[2]Rule{callevent.Up: request, callevent.Down: response}
+	}
+	r.request.ruled.Store(fresh)
+	return fresh.rules
+}
+
+// rule is what must be done to the messages that go one way.
+func (r *record) rule(d callevent.Direction) Rule {
+	if r.rules == nil {
+		return Rule{}
+	}
+	return r.rules[d]
 }
 
 // piece notes a part of a message.
@@ -192,14 +227,14 @@ func (r *record) known() bool { return r.seq != 0 && r.mode != Off }
 
 func (r *record) startTime() time.Time {
 	if r.loaded != nil {
-		return r.loaded.GetStart().AsTime()
+		return r.loaded.call.GetStart().AsTime()
 	}
 	return r.started
 }
 
 func (r *record) id() ID {
 	if r.loaded != nil {
-		return r.loadedID
+		return r.loaded.id
 	}
 	return ID{r.store.opts.Generation, r.seq}
 }

@@ -23,7 +23,7 @@ type redaction struct {
 // soon. r is locked.
 func (r *record) redact(msg *message) {
 	if !msg.compressed && msg.size <= redactAtOnce {
-		out, changed, err := r.rules[msg.direction].Body.Apply("", false, r.messages.bytes(r.store.arena, msg))
+		out, changed, err := r.rule(msg.direction).Body.Apply("", false, r.bytes(msg))
 		r.redacted(msg, out, changed, err)
 		return
 	}
@@ -80,8 +80,8 @@ func (s *Store) redactOne(q redaction) {
 		r.mu.Unlock()
 		return
 	}
-	data := r.messages.bytes(s.arena, msg)
-	compressed, body, encoding := msg.compressed, r.rules[q.direction].Body, r.encoding(q.direction)
+	data := r.bytes(msg)
+	compressed, body, encoding := msg.compressed, r.rule(q.direction).Body, r.encoding(q.direction)
 	r.mu.Unlock()
 	out, changed, err := body.Apply(encoding, compressed, data)
 	r.mu.Lock()

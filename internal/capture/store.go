@@ -58,6 +58,7 @@ func New(o Options) (*Store, error) {
 	for _, name := range o.Redact {
 		s.blocks.redact = append(s.blocks.redact, strings.ToLower(name))
 	}
+	s.blocks.none = new(block)
 	s.mode.Store(uint32(o.Mode))
 	s.feed = newFeed(s)
 	if o.Rules != nil {
@@ -126,17 +127,31 @@ func (s *Store) takeLocked() *record {
 			return nil
 		}
 	}
-	r := s.free
-	if r == nil {
-		r = &record{store: s}
-		s.all = append(s.all, r)
-	} else {
-		s.free, r.next = r.next, nil
+	if s.free == nil {
+		s.growLocked()
 	}
+	r := s.free
+	s.free, r.next = r.next, nil
 	s.kept++
 	s.open++
 	s.held += recordBytes
 	return r
+}
+
+// slab is how many records are made at a time. Those that are used one after
+// the other then lie side by side.
+const slab = 64
+
+// growLocked makes more free records.
+func (s *Store) growLocked() {
+	fresh := make([]record, slab)
+	for i := slab - 1; i >= 0; i-- {
+		fresh[i].store = s
+		fresh[i].next, s.free = s.free, &fresh[i]
+	}
+	for i := range fresh {
+		s.all = append(s.all, &fresh[i])
+	}
 }
 
 // evictLocked forgets the call that ended first. It reports false if none has.
