@@ -1,0 +1,135 @@
+// Package metrics counts calls and what loomd does, for Prometheus, and tells
+// whoever asks over HTTP whether loomd lives and serves.
+//
+// Invariant: the number of series is bounded. Callers choose the paths of
+// their calls, so a path has a series of its own only while there are few;
+// the others are counted together, and nothing is lost from the sums.
+//
+// Pitfall: Ended is called on the goroutines that carry calls. A series that
+// it has seen before costs it neither a lock nor memory; whatever is added
+// here has to keep it so.
+package metrics
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"loom/internal/callevent"
+)
+
+// Options is what Metrics reports besides calls. All functions are called at
+// each scrape, from any goroutine; none may wait.
+type Options struct {
+	Version string
+	// CodeName names a gRPC status from 0 to 16.
+	CodeName func(code uint32) string
+	InFlight func() int     // calls that are open
+	Capture  func() Capture // nil: nothing is recorded
+	Limits   []Limit
+}
+
+// Limit is a bound of loomd's and how often it was hit.
+type Limit struct {
+	Name string // lower case with underscores; unique
+	Help string
+	Hits func() uint64
+}
+
+// Metrics counts calls, and collects the rest when it is asked. It is safe
+// for concurrent use.
+type Metrics struct {
+	// Immutable.
+	registry *prometheus.Registry
+	codeName func(code uint32) string
+	calls    *prometheus.CounterVec
+	took     *prometheus.HistogramVec
+	bytes    *prometheus.CounterVec
+	folded   prometheus.Counter
+	known    *table
+}
+
+// New returns metrics in a registry of their own. It fails if two limits
+// have the same name.
+func New(o Options) (*Metrics, error) {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		codeName: o.CodeName,
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "loom_calls_total",
+			Help: `Calls that have ended. method is "unknown" where no route matched, and "other" beyond the limit of series.`,
+		}, []string{"route", "backend", "method", "code"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "loom_call_duration_seconds",
+			Help:    "Time from the headers of a request to the end of its call.",
+			Buckets: durations(),
+		}, []string{"route", "backend"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "loom_call_bytes_total",
+			Help: "Bytes of messages with their prefixes, of calls that have ended: up is the request, down the response.",
+		}, []string{"route", "backend", "direction"}),
+		folded: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "loom_calls_folded_total",
+			Help: `Calls counted with method "other", because there were too many series or the path is no fit label.`,
+		}),
+		known: newTable(),
+	}
+	all := []prometheus.Collector{
+		m.calls, m.took, m.bytes, m.folded, buildInfo(o.Version),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "loom_calls_in_flight",
+			Help: "Calls that are open.",
+		}, func() float64 { return float64(o.InFlight()) }),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	}
+	for _, l := range o.Limits {
+		all = append(all, limitCounter(l))
+	}
+	if o.Capture != nil {
+		all = append(all, newCaptureCollector(o.Capture))
+	}
+	for _, c := range all {
+		if err := m.registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// durations are the bounds of the latency histogram in seconds: from what a
+// call on one machine takes to what a person gives up on.
+func durations() []float64 {
+	return []float64{
+		0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+		0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+	}
+}
+
+func buildInfo(version string) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "loom_build_info",
+		Help:        "Always 1; the labels say which loomd this is.",
+		ConstLabels: prometheus.Labels{"version": validText(version), "goversion": runtime.Version()},
+	})
+	g.Set(1)
+	return g
+}
+
+func limitCounter(l Limit) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "loom_limit_" + l.Name + "_total",
+		Help: l.Help,
+	}, func() float64 { return float64(l.Hits()) })
+}
+
+// Ended counts a call.
+func (m *Metrics) Ended(s *callevent.Summary) {
+	of := m.seriesOf(keyOf(s))
+	of.calls.Inc()
+	of.took.Observe(s.Took.Seconds())
+	of.up.Add(float64(s.Up.Bytes))
+	of.down.Add(float64(s.Down.Bytes))
+}
