@@ -1,6 +1,8 @@
 package filter
 
 import (
+	"time"
+
 	loomv1 "loom/api/loom/v1"
 )
 
@@ -8,9 +10,8 @@ import (
 // concurrently.
 type Filter struct {
 	// Immutable.
-	source string
-	root   node
-	needs  Needs
+	root  part
+	needs Needs
 }
 
 // Needs says what Extra must give for a filter to judge a call.
@@ -21,6 +22,7 @@ type Extra struct {
 	Pinned   bool
 	Metadata func(name string) []string // name is in lower case; nil: unknown
 	Body     func() string              // decoded text of all messages; nil: unknown
+	Zone     *time.Location             // of the times in a filter; nil: time.Local
 }
 
 // SyntaxError says where a text is no filter.
@@ -29,6 +31,7 @@ type SyntaxError struct {
 	Message, Hint string
 }
 
+// Error returns the message, with the hint in parentheses if there is one.
 func (e *SyntaxError) Error() string {
 	if e.Hint == "" {
 		return e.Message
@@ -39,22 +42,31 @@ func (e *SyntaxError) Error() string {
 // Needs returns what Match has to be given.
 func (f *Filter) Needs() Needs { return f.needs }
 
-// Match reports whether the call is wanted.
+// Match reports whether the call is wanted. It does not allocate, other than
+// for texts of more than 256 bytes and in the functions of x.
 func (f *Filter) Match(s *loomv1.CallSummary, x Extra) bool { return f.root.match(s, x) }
 
-// String returns the text that the filter was parsed from.
-func (f *Filter) String() string { return f.source }
+// String returns the filter in its canonical spelling.
+func (f *Filter) String() string { return f.root.text }
 
-// node is a part of a filter.
+// node judges calls.
 type node interface {
 	match(s *loomv1.CallSummary, x Extra) bool
 }
 
-// all wants every part, any wants one of them.
+// part is a node with its canonical text.
+type part struct {
+	node
+	text   string
+	either bool // text is a choice: it needs parentheses where terms stand together
+	simple bool // text is one term
+}
+
+// all wants every part, either wants one of them, not the opposite.
 type (
-	all    []node
-	either []node
-	not    struct{ node }
+	all    []part
+	either []part
+	not    struct{ part }
 )
 
 func (a all) match(s *loomv1.CallSummary, x Extra) bool {
@@ -75,4 +87,44 @@ func (a either) match(s *loomv1.CallSummary, x Extra) bool {
 	return false
 }
 
-func (n not) match(s *loomv1.CallSummary, x Extra) bool { return !n.node.match(s, x) }
+func (n not) match(s *loomv1.CallSummary, x Extra) bool { return !n.part.match(s, x) }
+
+func allOf(parts []part) part {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	text := ""
+	for i, p := range parts {
+		if i > 0 {
+			text += " "
+		}
+		if p.either {
+			text += "(" + p.text + ")"
+		} else {
+			text += p.text
+		}
+	}
+	return part{node: all(parts), text: text}
+}
+
+func eitherOf(parts []part) part {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	text := ""
+	for i, p := range parts {
+		if i > 0 {
+			text += " OR "
+		}
+		text += p.text
+	}
+	return part{node: either(parts), text: text, either: true}
+}
+
+func notOf(p part) part {
+	text := "-(" + p.text + ")"
+	if p.simple {
+		text = "-" + p.text
+	}
+	return part{node: not{p}, text: text}
+}

@@ -13,19 +13,25 @@ const (
 	maxDepth  = 32 // of parentheses
 )
 
+// space is what separates terms; these and what is in stops end a value.
+const (
+	space = " \t\r\n"
+	stops = space + "(),"
+)
+
 // Parse returns the filter that text describes; an empty text wants every
 // call. The error is a *SyntaxError.
 func Parse(text string) (*Filter, error) {
 	if len(text) > maxLength {
 		return nil, &SyntaxError{Offset: maxLength, Message: "the filter is longer than 4096 bytes"}
 	}
-	if !utf8.ValidString(text) {
-		return nil, &SyntaxError{Message: "the filter is not UTF-8"}
+	if at := invalid(text); at >= 0 {
+		return nil, &SyntaxError{Offset: at, Message: "the filter is not UTF-8"}
 	}
 	p := &parser{text: text}
 	p.space()
 	if p.at == len(text) {
-		return &Filter{source: text, root: all(nil)}, nil
+		return &Filter{root: part{node: all(nil)}}, nil
 	}
 	root, err := p.either(0)
 	if err == nil && p.at < len(text) {
@@ -34,7 +40,20 @@ func Parse(text string) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Filter{source: text, root: root, needs: p.needs}, nil
+	return &Filter{root: root, needs: p.needs}, nil
+}
+
+// invalid returns where text stops being UTF-8, or -1.
+func invalid(text string) int {
+	for at, r := range text {
+		if r != utf8.RuneError {
+			continue
+		}
+		if _, size := utf8.DecodeRuneInString(text[at:]); size == 1 {
+			return at
+		}
+	}
+	return -1
 }
 
 // parser goes through a text once.
@@ -45,114 +64,82 @@ type parser struct {
 	needs  Needs
 }
 
-func (p *parser) fail(at int, message, hint string) error {
+func (*parser) fail(at int, message, hint string) error {
 	return &SyntaxError{Offset: at, Message: message, Hint: hint}
 }
 
+// is reports whether one of the set stands at a place of the text.
+func (p *parser) is(set string, at int) bool {
+	return at < len(p.text) && strings.IndexByte(set, p.text[at]) >= 0
+}
+
 func (p *parser) space() {
-	for p.at < len(p.text) && strings.IndexByte(" \t\r\n", p.text[p.at]) >= 0 {
+	for p.is(space, p.at) {
 		p.at++
 	}
 }
 
 // or reports whether the word OR comes next.
 func (p *parser) or() bool {
-	rest := p.text[p.at:]
-	return strings.HasPrefix(rest, "OR") && (len(rest) == 2 || strings.IndexByte(" \t\r\n()", rest[2]) >= 0)
+	end := p.at + len("OR")
+	return strings.HasPrefix(p.text[p.at:], "OR") && (end == len(p.text) || p.is(space+"()", end))
 }
 
-func (p *parser) either(depth int) (node, error) {
+func (p *parser) either(depth int) (part, error) {
 	if depth > maxDepth {
-		return nil, p.fail(p.at, "parentheses are nested more than 32 deep", "")
+		return part{}, p.fail(p.at, "parentheses are nested more than 32 deep", "")
 	}
-	var parts either
+	var parts []part
 	for {
-		var together all
+		var together []part
 		for p.space(); p.at < len(p.text) && p.text[p.at] != ')' && !p.or(); p.space() {
 			n, err := p.one(depth)
 			if err != nil {
-				return nil, err
+				return part{}, err
 			}
 			together = append(together, n)
 		}
 		if len(together) == 0 {
-			return nil, p.fail(p.at, "a term is missing here", "OR and parentheses need terms; quote them to search for them")
+			return part{}, p.fail(p.at, "a term is missing here", "OR and parentheses need terms; quote them to search for them")
 		}
-		parts = append(parts, together)
+		parts = append(parts, allOf(together))
 		if p.at >= len(p.text) || !p.or() {
-			return parts, nil
+			return eitherOf(parts), nil
 		}
 		p.at += len("OR")
 	}
 }
 
-func (p *parser) one(depth int) (node, error) {
-	if p.text[p.at] == '-' {
+func (p *parser) one(depth int) (part, error) {
+	negated := p.text[p.at] == '-'
+	if negated {
 		p.at++
-		if p.at == len(p.text) || strings.IndexByte("- \t\r\n)", p.text[p.at]) >= 0 {
-			return nil, p.fail(p.at, "a term is missing after -", "")
+		if p.at == len(p.text) || p.is("-)"+space, p.at) {
+			return part{}, p.fail(p.at, "a term is missing after -", "")
 		}
-		n, err := p.one(depth)
-		return not{n}, err
 	}
-	if p.text[p.at] != '(' {
-		return p.term()
+	read := p.term
+	if p.text[p.at] == '(' {
+		read = func() (part, error) { return p.group(depth) }
 	}
+	n, err := read()
+	if err == nil && negated {
+		n = notOf(n)
+	}
+	return n, err
+}
+
+// group reads what stands in parentheses.
+func (p *parser) group(depth int) (part, error) {
 	open := p.at
 	p.at++
 	n, err := p.either(depth + 1)
 	if err != nil {
-		return nil, err
+		return part{}, err
 	}
 	if p.at == len(p.text) {
-		return nil, p.fail(open, "the parenthesis is not closed", "add )")
+		return part{}, p.fail(open, "the parenthesis is not closed", "add )")
 	}
 	p.at++
 	return n, nil
-}
-
-// value reads one value: its literal parts between the stars.
-func (p *parser) value() ([]string, error) {
-	begin := p.at
-	if p.values++; p.values > maxValues {
-		return nil, p.fail(begin, "the filter has more than 256 values", "")
-	}
-	parts, quoted := []string{""}, -1
-	for ; p.at < len(p.text); p.at++ {
-		c := p.text[p.at]
-		switch {
-		case c == '"' && quoted < 0:
-			quoted = p.at
-			continue
-		case c == '"':
-			quoted = -1
-			continue
-		case quoted < 0 && strings.IndexByte(" \t\r\n(),", c) >= 0:
-			if p.at == begin {
-				return nil, p.fail(begin, "a value is missing here", "")
-			}
-			return parts, nil
-		case quoted < 0 && c == '*':
-			parts = append(parts, "")
-			continue
-		case quoted >= 0 && c == '\\' && p.at+1 < len(p.text):
-			p.at++
-			c = p.text[p.at]
-		}
-		parts[len(parts)-1] += string([]byte{lower(c)})
-	}
-	if quoted >= 0 {
-		return nil, p.fail(quoted, "the quote is not closed", `add "`)
-	}
-	if p.at == begin {
-		return nil, p.fail(begin, "a value is missing here", "")
-	}
-	return parts, nil
-}
-
-func lower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
 }
