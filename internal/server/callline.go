@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"loom/internal/callevent"
+	"loom/internal/config"
 )
 
 // callLineQueue is how many calls may wait to be printed: a terminal that
@@ -123,30 +124,18 @@ func traffic(arrow string, t callevent.Traffic) string {
 }
 
 func statusName(s *callevent.Summary) string {
-	switch {
-	case !s.HasCode:
+	if !s.HasCode {
 		return "-"
-	case s.Code == 0:
-		return "OK"
-	default:
-		return upperSnake(codes.Code(s.Code).String())
 	}
+	return codeName(s.Code)
 }
 
-// upperSnake turns NotFound into NOT_FOUND, as the gRPC documents write it.
-func upperSnake(s string) string {
-	out := make([]byte, 0, len(s)+4)
-	for i := range len(s) {
-		c := s[i]
-		if 'A' <= c && c <= 'Z' && i > 0 && 'a' <= s[i-1] && s[i-1] <= 'z' {
-			out = append(out, '_')
-		}
-		if 'a' <= c && c <= 'z' {
-			c -= 'a' - 'A'
-		}
-		out = append(out, c)
+// codeName names a status as the gRPC documents write it.
+func codeName(code uint32) string {
+	if code == 0 {
+		return "OK"
 	}
-	return string(out)
+	return config.Code(code).String()
 }
 
 func latency(d time.Duration) string {

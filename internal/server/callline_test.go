@@ -66,7 +66,7 @@ func TestCallLineOfOtherEnds(t *testing.T) {
 			s.Code, s.Detail = uint32(codes.NotFound), "no such order"
 		}, ` NOT_FOUND .* backend .*no such order`},
 		{"longest status", func(s *callevent.Summary) { s.Code = uint32(codes.FailedPrecondition) }, ` FAILED_PRECONDITION `},
-		{"status of no name", func(s *callevent.Summary) { s.Code = 99 }, ` CODE\(99\) `},
+		{"status of no name", func(s *callevent.Summary) { s.Code = 99 }, `^\S+ 99 +\S+ `},
 		{"refused by loom", func(s *callevent.Summary) {
 			s.Code, s.Ender, s.Reason, s.Backend = uint32(codes.Unimplemented), callevent.ByLoom, "NO_ROUTE", ""
 			s.Detail = "no route for /x"
@@ -74,7 +74,7 @@ func TestCallLineOfOtherEnds(t *testing.T) {
 		{"reset", func(s *callevent.Summary) {
 			s.HasCode, s.Ender, s.Detail = false, callevent.ByBackendReset, "RST_STREAM INTERNAL_ERROR"
 		}, ` - .* backend-reset .*RST_STREAM INTERNAL_ERROR`},
-		{"cancelled", func(s *callevent.Summary) { s.Code, s.Ender = uint32(codes.Canceled), callevent.ByCancel }, ` CANCELL?ED .* cancel`},
+		{"cancelled", func(s *callevent.Summary) { s.Code, s.Ender = uint32(codes.Canceled), callevent.ByCancel }, ` CANCELLED .* cancel`},
 		{"deadline", func(s *callevent.Summary) {
 			s.Code, s.Ender = uint32(codes.DeadlineExceeded), callevent.ByDeadline
 		}, ` DEADLINE_EXCEEDED .* deadline`},
