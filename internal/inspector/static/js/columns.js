@@ -31,7 +31,7 @@ export const COLUMNS = [
   { key: "method", title: "Method", width: 150, grow: 3, keep: 10, text: (r) => r.method, sort: (r) => r.method },
   { key: "route", title: "Route", width: 84, grow: 0.6, keep: 3, text: (r) => short(r.call.route), sort: (r) => short(r.call.route), term: "route" },
   { key: "upstream", title: "Upstream", width: 84, grow: 0.6, keep: 2, text: (r) => short(r.call.backend), sort: (r) => short(r.call.backend), term: "upstream" },
-  { key: "status", title: "Status", width: 152, grow: 0.3, keep: 9, text: (r) => statusWord(r.call), sort: (r) => statusWord(r.call), term: "status" },
+  { key: "status", title: "Status", width: 166, grow: 0.3, keep: 9, text: (r) => statusWord(r.call), sort: (r) => statusWord(r.call), term: "status" },
   { key: "latency", title: "Latency", width: 104, keep: 7, right: true, text: latency, sort: (r) => num(r.call.took) },
   { key: "msgs", title: "Msgs ↑↓", width: 74, keep: 4, right: true, text: (r) => num(r.call.up) + " ↑ " + num(r.call.down) + " ↓", sort: (r) => num(r.call.up) + num(r.call.down) },
   { key: "size", title: "Bytes", width: 72, keep: 3, right: true, text: (r) => bytes(num(r.call.upBytes) + num(r.call.downBytes)), sort: (r) => num(r.call.upBytes) + num(r.call.downBytes) },

@@ -10,7 +10,7 @@ import { num } from "./format.js";
 /** @typedef {import("./types.js").CallSummary} CallSummary */
 
 /** Calls taken into the list in one frame, so that no frame is late. */
-const PER_FRAME = 1000;
+const PER_FRAME = 300;
 
 /** Feed reports by events: "drawn" (the calls have changed), "waiting" (those that a pause holds back). */
 export class Feed extends EventTarget {
