@@ -1,23 +1,15 @@
 package inspector
 
 import (
-	"context"
-	"encoding/json"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	loomv1 "loom/api/loom/v1"
 	"loom/internal/capture"
-	"loom/internal/filter"
 )
 
-const (
-	maxRows = 10_000          // in one answer; what a page keeps
-	judging = 2 * time.Second // for a filter that has to decode bodies
-)
+// maxRows is how many rows one answer has: what a page keeps.
+const maxRows = 10_000
 
 // listCalls answers with the newest rows, oldest first.
 func (s *Server) listCalls(w http.ResponseWriter, r *http.Request) error {
@@ -61,66 +53,6 @@ func (s *Server) matchCalls(w http.ResponseWriter, r *http.Request) error {
 	}{ids, partial})
 }
 
-// selected returns the newest rows that the filter wants, oldest first, and
-// whether time was up before all were judged.
-func (s *Server) selected(ctx context.Context, q string, limit int) (rows []*loomv1.CallSummary, partial bool, err error) {
-	if strings.TrimSpace(q) == "" {
-		return s.opts.Store.Summaries(limit), false, nil
-	}
-	f, err := filter.Parse(q)
-	if err != nil {
-		return nil, false, failed(http.StatusBadRequest, "%v", err)
-	}
-	if needs := f.Needs(); needs.Body || needs.Metadata {
-		select {
-		case s.matches <- struct{}{}:
-			defer func() { <-s.matches }()
-		case <-ctx.Done():
-			return nil, false, ctx.Err()
-		}
-	}
-	until, stop := context.WithTimeout(ctx, judging)
-	defer stop()
-	for _, row := range slices.Backward(s.opts.Store.Summaries(0)) {
-		if len(rows) == limit {
-			break
-		}
-		if until.Err() != nil {
-			partial = true
-			break
-		}
-		if f.Match(row, s.extra(until, row)) {
-			rows = append(rows, row)
-		}
-	}
-	slices.Reverse(rows)
-	return rows, partial, ctx.Err()
-}
-
-// extra fetches what a filter asks for beyond the row, once.
-func (s *Server) extra(ctx context.Context, row *loomv1.CallSummary) filter.Extra {
-	var call *loomv1.Call
-	fetch := func() *loomv1.Call {
-		if call == nil {
-			if call, _ = s.call(row.GetId()); call == nil {
-				call = &loomv1.Call{} // evicted meanwhile
-			}
-		}
-		return call
-	}
-	var body string
-	var decoded bool
-	return filter.Extra{
-		Metadata: func(name string) []string { return metadataValues(fetch(), name) },
-		Body: func() string {
-			if !decoded {
-				decoded, body = true, s.bodyText(ctx, fetch())
-			}
-			return body
-		},
-	}
-}
-
 // call returns the record of a call, or an error that says where it is.
 func (s *Server) call(text string) (*loomv1.Call, error) {
 	id, err := capture.ParseID(text)
@@ -132,40 +64,4 @@ func (s *Server) call(text string) (*loomv1.Call, error) {
 		return nil, failed(http.StatusNotFound, "call %s is not kept any more, or never was", text)
 	}
 	return c, nil
-}
-
-func metadataValues(c *loomv1.Call, name string) []string {
-	var out []string
-	for _, block := range [][]*loomv1.Metadata{c.GetRequestHeaders(), c.GetResponseHeaders(), c.GetTrailers()} {
-		for _, m := range block {
-			if m.GetName() == name && !m.GetRedacted() {
-				out = append(out, metadataText(m))
-			}
-		}
-	}
-	return out
-}
-
-// bodyText is the JSON of all messages of a call, a line each.
-func (s *Server) bodyText(ctx context.Context, c *loomv1.Call) string {
-	var out strings.Builder
-	known := s.known(ctx, c)
-	for _, m := range c.GetMessages() {
-		if ctx.Err() != nil {
-			break
-		}
-		js := s.opts.Decoder.Message(known.method, m.GetDirection(), encodingOf(c, m.GetDirection()), m).JSON
-		out.Write(plainJSON(js))
-		out.WriteByte('\n')
-	}
-	return out.String()
-}
-
-// plainJSON undoes the escapes that only HTML needs, so that a search for <
-// finds one.
-func plainJSON(js json.RawMessage) []byte {
-	if !strings.Contains(string(js), `\u00`) {
-		return js
-	}
-	return []byte(strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(js)))
 }

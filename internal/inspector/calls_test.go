@@ -25,14 +25,14 @@ func TestFilteredCalls(t *testing.T) {
 	third.Path, third.Status.Code = "/acme.Users/Other", 5
 	r.add(third)
 	for q, want := range map[string][]string{
-		"":                        {"7-1", "7-2", "7-3"},
-		"method:Get":              {"7-1", "7-2"},
-		"body:ann":                {"7-1"},
-		`body:"<b>"`:              {"7-1"},
-		"-body:ann method:Get":    {"7-2"},
-		"md.x-tier:gold":          {"7-1", "7-2", "7-3"},
-		"md.x-tier:lead":          {},
-		"body:nothing-has-this":   {},
+		"":                         {"7-1", "7-2", "7-3"},
+		"method:Get":               {"7-1", "7-2"},
+		"body:ann":                 {"7-1"},
+		`body:"<b>"`:               {"7-1"},
+		"-body:ann method:Get":     {"7-2"},
+		"md.x-tier:gold":           {"7-1", "7-2", "7-3"},
+		"md.x-tier:lead":           {},
+		"body:nothing-has-this":    {},
 		"body:bob OR method:Other": {"7-2", "7-3"},
 	} {
 		var got struct{ IDs []string }

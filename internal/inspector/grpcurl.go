@@ -61,7 +61,7 @@ func (s *Server) command(r *http.Request, c *loomv1.Call) (grpcurl.Command, []st
 			continue
 		}
 		js := d.at(i).JSON
-		if js == nil || d.known.method == nil {
+		if len(js) == 0 || d.known.method == nil {
 			js = json.RawMessage("{}")
 			notes = append(notes, fmt.Sprintf("Message %d cannot be shown as JSON; {} stands in its place.", m.GetSequence()))
 		}

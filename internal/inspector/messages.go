@@ -19,6 +19,7 @@ const (
 	hexBytes     = 4 << 10   // of the start of a message
 	maxDecoded   = 200       // messages in one answer
 	answerJSONs  = 8 << 20   // bytes of JSON in one answer; the rest is left out as large
+	fullJSONs    = 64 << 20  // the same, if large JSON was asked for
 	decodingTime = 10 * time.Second
 )
 
@@ -56,7 +57,11 @@ type decoding struct {
 }
 
 func (s *Server) decoding(ctx context.Context, c *loomv1.Call, full bool) *decoding {
-	return &decoding{server: s, call: c, known: s.known(ctx, c), full: full, room: answerJSONs}
+	d := &decoding{server: s, call: c, known: s.known(ctx, c), full: full, room: answerJSONs}
+	if full {
+		d.room = fullJSONs
+	}
+	return d
 }
 
 // at decodes the i-th recorded message.
@@ -74,7 +79,7 @@ func (d *decoding) at(i int) *decoded {
 	if i > 0 {
 		out.Delta = out.At - d.call.GetMessages()[i-1].GetFirstByte().AsDuration().Microseconds()
 	}
-	if n := len(res.JSON); !d.full && n > largeJSON || n > d.room && !d.full {
+	if n := len(res.JSON); n > d.room || n > largeJSON && !d.full {
 		out.Large = true
 	} else {
 		out.JSON = res.JSON
