@@ -23,10 +23,13 @@ func archive(t *testing.T, calls ...*loomv1.Call) []map[string]any {
 	}
 	var file struct {
 		Log struct {
-			Version string
-			Creator struct{ Name, Version string }
-			Entries []map[string]any
-		}
+			Version string `json:"version"`
+			Creator struct {
+				Name    string `json:"name"`
+				Version string `json:"version"`
+			} `json:"creator"`
+			Entries []map[string]any `json:"entries"`
+		} `json:"log"`
 	}
 	if err := json.Unmarshal(out.Bytes(), &file); err != nil {
 		t.Fatalf("%v in %s", err, out.Bytes())

@@ -132,7 +132,7 @@ func shown(t *testing.T, desc protoreflect.MethodDescriptor, messages [][]byte) 
 func hostileMetadata() []*loomv1.Metadata {
 	fields := []*loomv1.Metadata{
 		text(":path", "/x"), text("content-type", "application/grpc"), text("te", "trailers"), text("user-agent", "recorded"), text("grpc-timeout", "1n"),
-		text("authorization", "Bearer secret"), text("x-bin", "AP8,AQ=="), text("x-bin", "Ag"), text("plain", "1"), text("plain", "2"),
+		text("authorization", "Bearer secret"), text("x-bin", "AP8,AQ=="), text("x-bin", "Ag"), {Name: "x-bin", Content: &loomv1.Metadata_Binary{Binary: []byte("'\xff")}}, text("plain", "1"), text("plain", "2"),
 	}
 	for _, value := range []string{"'", `'\''`, "';touch pwned;'", "$(touch pwned)", "`touch pwned`", `"`, `\`, "${HOME}", "a: b", "@x", "-x", "#", "!!", "a,b"} {
 		fields = append(fields, text("hostile", value))
@@ -142,7 +142,7 @@ func hostileMetadata() []*loomv1.Metadata {
 
 func wantMetadata() map[string][]string {
 	want := map[string][]string{
-		"authorization": nil, "x-bin": {"\x00\xff", "\x01", "\x02"}, "plain": {"1", "2"}, "grpc-timeout": nil,
+		"authorization": nil, "x-bin": {"\x00\xff", "\x01", "\x02", "'\xff"}, "plain": {"1", "2"}, "grpc-timeout": nil,
 	}
 	for _, m := range hostileMetadata() {
 		if m.GetName() == "hostile" {

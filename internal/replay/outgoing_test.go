@@ -14,6 +14,8 @@ func text(name, value string) *loomv1.Metadata {
 	return &loomv1.Metadata{Name: name, Content: &loomv1.Metadata_Text{Text: value}}
 }
 
+// TestMetadataArrives is for a replay that had no credentials any more, because
+// metadata was not recorded.
 func TestMetadataArrives(t *testing.T) {
 	b := startBackend(t, receiveAll)
 	q := Request{

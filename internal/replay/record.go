@@ -22,7 +22,7 @@ const prefixBytes = 5
 
 // Record returns the call as a record with that ID, for the list of calls: one
 // that went straight to a backend passed no listener. Nothing is redacted in
-// it. It shares the bytes of q and a.
+// it. q is what Do was given; its bytes and those of a are shared.
 func (a *Answer) Record(id string, q Request) *loomv1.Call {
 	call := &loomv1.Call{
 		Id: id, State: loomv1.CallState_CALL_STATE_ENDED, ReplayOf: q.ReplayOf,

@@ -40,7 +40,6 @@ func (bytesCodec) Unmarshal(data mem.BufferSlice, message any) error {
 
 // backend notes what it gets and answers as handle says.
 type backend struct {
-	t      *testing.T
 	conn   *grpc.ClientConn
 	handle func(stream grpc.ServerStream) error
 
@@ -53,7 +52,7 @@ type backend struct {
 // synctest.
 func startBackend(t *testing.T, handle func(grpc.ServerStream) error) *backend {
 	t.Helper()
-	b := &backend{t: t, handle: handle}
+	b := &backend{handle: handle}
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer(grpc.ForceServerCodecV2(bytesCodec{}), grpc.MaxRecvMsgSize(1<<30), grpc.UnknownServiceHandler(b.serve))
 	served := make(chan error, 1)
