@@ -167,11 +167,9 @@ func (c *Conn) Serve() error {
 }
 
 // Close ends the connection at once; Serve returns ErrClosed.
-func (c *Conn) Close() { c.closeFor(ErrClosed) }
-
-func (c *Conn) closeFor(err error) {
+func (c *Conn) Close() {
 	c.mu.Lock()
-	c.closeLocked(err)
+	c.closeLocked(ErrClosed)
 	c.mu.Unlock()
 }
 

@@ -2,7 +2,6 @@ package h2
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
@@ -212,9 +211,4 @@ func (c *Conn) onStall(b *Batch, s *Stream) (tell func(*Batch)) {
 	c.opts.Counters.Stalls.Add(1)
 	c.reset(b, s, CodeCancel)
 	return func(b *Batch) { s.recv.Ended(b, End{Cause: CauseStall, Code: CodeCancel}) }
-}
-
-// isConnError returns what to tell the peer about err, if it is its fault.
-func isConnError(err error) (*ConnError, bool) {
-	return errors.AsType[*ConnError](err)
 }

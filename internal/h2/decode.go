@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"math"
+	"slices"
 
 	"golang.org/x/net/http2/hpack"
 )
@@ -31,7 +32,7 @@ type blockDecoder struct {
 	maxFields int
 
 	seed  maphash.Seed
-	seen  seenOnce
+	seen  seenOnce[uint64] // hashes of blocks
 	cache [blockCacheSize]struct {
 		raw   []byte
 		block *headerBlock
@@ -137,24 +138,22 @@ func (d *blockDecoder) whole(p []byte) (*headerBlock, error) {
 // forget empties the cache, because the dynamic table has changed.
 func (d *blockDecoder) forget() {
 	clear(d.cache[:])
-	d.seen = seenOnce{}
+	d.seen = seenOnce[uint64]{}
 }
 
 // seenOnce tells what comes a second time from what comes only once, so that
 // a cache does not fill with blocks that never come again.
-type seenOnce struct {
-	hashes [blockCacheSize]uint64
-	next   int
+type seenOnce[T comparable] struct {
+	last [blockCacheSize]T
+	next int
 }
 
-// again reports whether hash was among the last few, and notes it.
-func (s *seenOnce) again(hash uint64) bool {
-	for _, h := range s.hashes {
-		if h == hash {
-			return true
-		}
+// again reports whether v was among the last few, and notes it.
+func (s *seenOnce[T]) again(v T) bool {
+	if slices.Contains(s.last[:], v) {
+		return true
 	}
-	s.hashes[s.next] = hash
-	s.next = (s.next + 1) % len(s.hashes)
+	s.last[s.next] = v
+	s.next = (s.next + 1) % len(s.last)
 	return false
 }

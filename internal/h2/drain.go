@@ -156,7 +156,7 @@ func (c *Conn) farewell(b *Batch, err error) bool {
 		c.greet()
 	}
 	var last []byte
-	ce, fault := isConnError(err)
+	ce, fault := errors.AsType[*ConnError](err) // what to tell the peer, if it is its fault
 	switch {
 	case fault:
 		if ce.Code != CodeEnhanceYourCalm {

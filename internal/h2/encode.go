@@ -26,8 +26,7 @@ type blockEncoder struct {
 		raw    []byte
 	}
 	next int
-	last [blockCacheSize]*Field // of the blocks that were encoded last
-	at   int
+	seen seenOnce[*Field] // the first of each of the blocks encoded last
 }
 
 func newBlockEncoder() *blockEncoder {
@@ -85,25 +84,12 @@ func (e *blockEncoder) append(dst []byte, fields []Field) []byte {
 	switch raw := dst[at:]; {
 	case !tableNeutral(raw):
 		clear(e.cache[:])
-	case len(raw) <= cachedBlockBytes && e.again(&fields[0]):
+	case len(raw) <= cachedBlockBytes && e.seen.again(&fields[0]):
 		e.cache[e.next].fields = fields
 		e.cache[e.next].raw = append([]byte(nil), raw...)
 		e.next = (e.next + 1) % blockCacheSize
 	}
 	return dst
-}
-
-// again reports whether f was among the last few, and notes it: fields that
-// come only once are not worth remembering.
-func (e *blockEncoder) again(f *Field) bool {
-	for _, l := range e.last {
-		if l == f {
-			return true
-		}
-	}
-	e.last[e.at] = f
-	e.at = (e.at + 1) % blockCacheSize
-	return false
 }
 
 func (e *blockEncoder) encode(dst []byte, fields []Field) []byte {

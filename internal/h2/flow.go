@@ -1,5 +1,7 @@
 package h2
 
+import "slices"
+
 // room is how many bytes of s may be sent now: what the windows and the
 // outbox take.
 func (c *Conn) room(s *Stream) int {
@@ -149,7 +151,7 @@ func (c *Conn) sendTail(b *Batch, s *Stream) {
 func (c *Conn) pumpReady(b *Batch) {
 	for i := 0; i < len(c.ready); i++ {
 		if c.sendWindow <= 0 || c.out.len() >= c.opts.Limits.Outbox {
-			c.ready = append(c.ready[:0], c.ready[i:]...)
+			c.ready = slices.Delete(c.ready, 0, i)
 			return
 		}
 		s := c.ready[i]
