@@ -84,13 +84,26 @@ function change(text, key, value, negated) {
   const canonical = read(term)?.root.text;
   // What is no filter yet is left to the person who is typing it.
   if (old === null || canonical === undefined) return (text.trim() + " " + added).trim();
-  if (old.root.kind === "either") return "(" + text.trim() + ") " + added;
+  if (isChoice(text)) return "(" + text.trim() + ") " + added;
   let rest = text;
   for (const t of old.terms.filter((t) => t.depth === 0 && t.text === canonical).reverse()) {
     if (t.negated === negated) return text.trim();
     rest = rest.slice(0, t.from).trimEnd() + " " + rest.slice(t.to).trimStart();
   }
   return (rest.trim() + " " + added).trim();
+}
+
+/**
+ * @param {string} text A filter.
+ * @returns {boolean} Whether it has an OR outside parentheses.
+ */
+function isChoice(text) {
+  let depth = 0;
+  for (const token of tokens(text)) {
+    if (token.kind === "paren") depth += token.text === "(" ? 1 : -1;
+    if (token.kind === "or" && depth === 0) return true;
+  }
+  return false;
 }
 
 /**
