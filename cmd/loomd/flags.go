@@ -19,6 +19,7 @@ Usage:
   loomd -backend HOST:PORT         relay everything to one backend
   loomd -config loom.yaml          relay as the file says
   loomd -demo                      relay to backends of its own, with traffic
+  loomd -open FILE.loom            show the calls of a saved capture
 
 Flags:
   -backend TARGET   a gRPC target: host:port, dns:///host:port, unix:/path
@@ -36,6 +37,8 @@ Flags:
   -config FILE      read loom.yaml
   -check            say whether the configuration is right, and exit
   -demo             start demo backends and traffic
+  -open FILE        show a capture that was saved in the inspector, without
+                    any backend
   -quiet            print no line per call
   -schema           print the JSON Schema of loom.yaml, and exit
   -version          print the version, and exit
@@ -56,7 +59,7 @@ Example:
 type flags struct {
 	backend, listen, config             string
 	inspector, metrics                  string
-	capture, session                    string
+	capture, session, open              string
 	check, demo, quiet, schema, version bool
 	help                                bool
 }
@@ -80,6 +83,7 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.StringVar(&f.metrics, "metrics", defaultMetrics, "")
 	set.StringVar(&f.capture, "capture", "", "")
 	set.StringVar(&f.session, "session", "", "")
+	set.StringVar(&f.open, "open", "", "")
 	set.StringVar(&f.config, "config", "", "")
 	set.BoolVar(&f.check, "check", false, "")
 	set.BoolVar(&f.demo, "demo", false, "")
@@ -125,7 +129,7 @@ func (f *flags) conflict(set *flag.FlagSet) error {
 		return nil
 	}
 	sources := 0
-	for _, given := range []bool{f.backend != "", f.config != "", f.demo} {
+	for _, given := range []bool{f.backend != "", f.config != "", f.demo, f.open != ""} {
 		if given {
 			sources++
 		}
@@ -141,11 +145,13 @@ func (f *flags) conflict(set *flag.FlagSet) error {
 	case set.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", set.Arg(0))
 	case sources == 0:
-		return errors.New("nothing to relay to: give -backend HOST:PORT, -config FILE or -demo")
+		return errors.New("nothing to relay to: give -backend HOST:PORT, -config FILE, -demo or -open FILE")
 	case sources > 1:
-		return errors.New("-backend, -config and -demo exclude each other")
+		return errors.New("-backend, -config, -demo and -open exclude each other")
 	case !slices.Contains([]string{"", "full", "metadata", "off"}, f.capture):
 		return fmt.Errorf("-capture %q: there are full, metadata and off", f.capture)
+	case f.open != "" && unlessOff(f.inspector) == "":
+		return errors.New("-open shows the capture in the inspector, which -inspector off leaves out")
 	case addressGiven != "" && f.config != "":
 		return fmt.Errorf("-%s goes with -backend or -demo: with -config the file says where to listen", addressGiven)
 	default:

@@ -51,6 +51,9 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
+	if f.open != "" {
+		return view(ctx, f, signals, stderr)
+	}
 	demo, cfg, warnings, err := configuration(ctx, f, env)
 	if warnings != "" {
 		fmt.Fprint(stderr, warnings)

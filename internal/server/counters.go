@@ -21,6 +21,7 @@ type Counters struct {
 // limit is a bound and how often it was hit.
 type limit struct {
 	name string
+	help string // a sentence for who reads the metrics
 	n    *atomic.Uint64
 }
 
@@ -28,27 +29,27 @@ type limit struct {
 func (c *Counters) limits() []limit {
 	h := &c.H2
 	return []limit{
-		{"connections_refused", &c.ConnectionsRefused},
-		{"preface_timeouts", &h.PrefaceTimeouts},
-		{"streams_refused", &h.StreamsRefused},
-		{"header_lists_too_large", &h.HeaderLists},
-		{"header_floods", &h.HeaderFloods},
-		{"continuation_floods", &h.Continuations},
-		{"early_reset_floods", &h.EarlyResets},
-		{"own_reset_floods", &h.OwnResets},
-		{"empty_frame_floods", &h.Noise},
-		{"control_reply_floods", &h.ControlReplies},
-		{"connection_credit_held", &h.ConnCreditHeld},
-		{"buffer_refusals", &h.BudgetRefusals},
-		{"buffer_resets", &h.BudgetResets},
-		{"stream_stalls", &h.Stalls},
-		{"calls_that_waited", &c.Backend.CallsWaited},
-		{"pending_refused", &c.Backend.PendingRefused},
-		{"connect_timeouts", &c.Backend.ConnectTimeouts},
-		{"requests_not_kept", &c.Relay.KeptRequests},
-		{"keepalives_lost", &h.KeepaliveLost},
-		{"protocol_errors", &h.ProtocolErrors},
-		{"stream_errors", &h.StreamErrors},
+		{"connections_refused", "Connections beyond limits.connections of a listener.", &c.ConnectionsRefused},
+		{"preface_timeouts", "Connections closed because the peer did not finish its preface and SETTINGS in time.", &h.PrefaceTimeouts},
+		{"streams_refused", "Streams beyond those that a peer may have open at once.", &h.StreamsRefused},
+		{"header_lists_too_large", "Header lists too large or of too many fields.", &h.HeaderLists},
+		{"header_floods", "Connections closed for a header list of four times the limit.", &h.HeaderFloods},
+		{"continuation_floods", "Connections closed for too many CONTINUATION frames in a block.", &h.Continuations},
+		{"early_reset_floods", "Connections closed because the peer reset too many streams soon after it opened them.", &h.EarlyResets},
+		{"own_reset_floods", "Connections closed because the peer's mistakes made loom reset too many streams.", &h.OwnResets},
+		{"empty_frame_floods", "Connections closed for too many frames that carry nothing.", &h.Noise},
+		{"control_reply_floods", "Connections closed because the peer did not read the replies that it asked for.", &h.ControlReplies},
+		{"connection_credit_held", "Times that a connection's credit was held back because it had too much buffered.", &h.ConnCreditHeld},
+		{"buffer_refusals", "Times that there was no room in the process for bytes of a request.", &h.BudgetRefusals},
+		{"buffer_resets", "Streams reset because the process had too much buffered.", &h.BudgetResets},
+		{"stream_stalls", "Streams reset because they took nothing for too long while bytes waited.", &h.Stalls},
+		{"calls_that_waited", "Calls that waited for a connection to a backend, or for room on one.", &c.Backend.CallsWaited},
+		{"pending_refused", "Calls refused because too many waited for their backend.", &c.Backend.PendingRefused},
+		{"connect_timeouts", "Connections to backends given up because they took too long.", &c.Backend.ConnectTimeouts},
+		{"requests_not_kept", "Requests too large to be kept for a second try.", &c.Relay.KeptRequests},
+		{"keepalives_lost", "Connections closed because the peer gave no sign of life.", &h.KeepaliveLost},
+		{"protocol_errors", "Connections closed for any other fault of the peer.", &h.ProtocolErrors},
+		{"stream_errors", "Streams reset for a fault of the peer.", &h.StreamErrors},
 	}
 }
 

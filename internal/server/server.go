@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"go.uber.org/zap"
@@ -67,7 +68,11 @@ func (s *Server) open(cfg *config.Config, limits h2.Limits, o Options) error {
 	if s.watch, err = s.newWatch(cfg, o); err != nil {
 		return err
 	}
-	return s.build(cfg, limits, observe(s.watch.store, append(o.Ended, s.watch.tally)))
+	ended := append(slices.Clone(o.Ended), s.watch.tally)
+	if m := s.watch.monitor; m != nil {
+		ended = append(ended, m.metrics)
+	}
+	return s.build(cfg, limits, observe(s.watch.store, ended))
 }
 
 func (s *Server) closeWatch() error {
@@ -115,15 +120,17 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 // are taken, open calls go on until cut ends. It returns when everything has
 // stopped.
 func (s *Server) Serve(ctx, cut context.Context) {
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching()
+	s.watch.start(watching)
 	var accepting sync.WaitGroup
 	for _, l := range s.listeners {
 		s.log.Info("listening", zap.String("listener", l.name), zap.String("address", l.address()))
 		accepting.Go(func() { s.accept(l) })
 	}
-	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopWatching()
-	s.watch.start(watching)
+	s.watch.ready()
 	<-ctx.Done()
+	s.watch.notReady("draining")
 	s.closeListeners()
 	accepting.Wait()
 	s.drain(cut)

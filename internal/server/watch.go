@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	loomv1 "loom/api/loom/v1"
 	"loom/internal/capture"
 	"loom/internal/config"
 	"loom/internal/inspector"
@@ -29,6 +30,7 @@ type watch struct {
 	tally     *tally
 	inspector *inspector.Server // nil: there is none
 	page      net.Listener      // of the inspector
+	monitor   *monitor          // nil: there is none
 
 	running sync.WaitGroup
 }
@@ -50,6 +52,9 @@ func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
 		return w, err
 	}
 	w.openSession(c, o)
+	if w.monitor, err = s.openMonitor(w.store, cfg, o); err != nil {
+		return w, err
+	}
 	if cfg.Inspector == nil {
 		return w, nil
 	}
@@ -107,8 +112,14 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, generati
 		return &ListenError{Listener: "inspector", Address: a.String(), Err: listenCause(err)}
 	}
 	w.page = page
+	var replayer inspector.Replayer
+	if cfg.Inspector.Replay {
+		replayer = s.replayer(w)
+	}
 	w.inspector, err = inspector.New(inspector.Options{
-		Store: w.store, Decoder: w.schemas.decoder, Schemas: w.schemas.cache,
+		Replayer: replayer,
+		Redact:   func(c *loomv1.Call) { w.schemas.redact(cfg, c) },
+		Store:    w.store, Decoder: w.schemas.decoder, Schemas: w.schemas.cache,
 		Address: page.Addr().String(), AllowHosts: cfg.Inspector.AllowHosts,
 		Info:   s.info(cfg, o, generation),
 		Panels: s.panels(w, cfg, o, generation),
@@ -122,6 +133,9 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, generati
 
 // start serves what people look at, until ctx ends.
 func (w *watch) start(ctx context.Context) {
+	if w.monitor != nil {
+		w.running.Go(func() { w.monitor.serve(ctx, w.log) })
+	}
 	if w.inspector == nil {
 		return
 	}
@@ -137,6 +151,9 @@ func (w *watch) close() error {
 	w.running.Wait()
 	if w.page != nil {
 		_ = w.page.Close() // Serve has closed it, if it ran
+	}
+	if w.monitor != nil {
+		w.monitor.close(w.log)
 	}
 	if w.session != nil {
 		w.session.Close()

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"loom/internal/config"
+	"loom/internal/server"
+)
+
+// view shows a saved capture until a signal ends it, and returns the exit code.
+func view(ctx context.Context, f *flags, signals <-chan os.Signal, stderr io.Writer) int {
+	log := newLogger(&config.Default().Log, stderr)
+	v, err := server.NewViewer(f.open, f.inspector, server.Options{Log: log, Version: version()})
+	if err != nil {
+		return report(stderr, err)
+	}
+	introduceInspector(stderr, v.URL())
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-signals:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	if err := v.Serve(ctx); err != nil {
+		return report(stderr, err)
+	}
+	return exitOK
+}

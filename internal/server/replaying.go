@@ -1,0 +1,88 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	loomv1 "loom/api/loom/v1"
+	"loom/internal/capture"
+	"loom/internal/config"
+	"loom/internal/replay"
+)
+
+// replayer makes the calls that the inspector asks for: through the first
+// listener, where they are routed and recorded as all calls, or straight to a
+// backend.
+func (s *Server) replayer(w *watch) *replay.Replayer {
+	return replay.New(replay.Options{
+		Route: func(context.Context) (grpc.ClientConnInterface, io.Closer, error) {
+			return dialOwn(s.listeners[0].address())
+		},
+		Direct: w.schemas.dial,
+	})
+}
+
+// dialOwn connects to a listener of this process.
+func dialOwn(address string) (grpc.ClientConnInterface, io.Closer, error) {
+	target := address
+	if !strings.HasPrefix(address, "unix:") {
+		target = "passthrough:///" + address
+	}
+	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig())
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to the listener at %s: %w", address, err)
+	}
+	return conn, conn, nil
+}
+
+// redact takes out of a call that passed no listener what capture would have
+// taken out of it.
+func (s *schemas) redact(cfg *config.Config, c *loomv1.Call) {
+	for _, block := range [][]*loomv1.Metadata{c.GetRequestHeaders(), c.GetResponseHeaders(), c.GetTrailers()} {
+		for _, m := range block {
+			if slices.Contains(cfg.Capture.Redact.Metadata, m.GetName()) {
+				m.Content = &loomv1.Metadata_Redacted{Redacted: true}
+			}
+		}
+	}
+	request, response := s.rules(c.GetBackend(), c.GetPath())
+	for _, m := range c.GetMessages() {
+		rule, encoding := request, c.GetRequestHeaders()
+		if m.GetDirection() == loomv1.Direction_DIRECTION_RESPONSE {
+			rule, encoding = response, c.GetResponseHeaders()
+		}
+		redactMessage(rule, encodingOf(encoding), m)
+	}
+}
+
+func encodingOf(fields []*loomv1.Metadata) string {
+	for _, f := range fields {
+		if f.GetName() == "grpc-encoding" {
+			return f.GetText()
+		}
+	}
+	return ""
+}
+
+func redactMessage(rule capture.Rule, encoding string, m *loomv1.Message) {
+	if rule.Withhold != "" {
+		m.Data, m.Withheld = nil, rule.Withhold
+		return
+	}
+	if rule.Body == nil {
+		return
+	}
+	out, changed, err := rule.Body.Apply(encoding, m.GetCompressed(), m.GetData())
+	switch {
+	case err != nil:
+		m.Data, m.Withheld = nil, "what must not be stored could not be taken out of it: "+err.Error()
+	case changed:
+		m.Data, m.Compressed, m.Redacted = out, false, true
+	}
+}
