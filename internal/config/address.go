@@ -210,6 +210,26 @@ func checkHost(host string) error {
 	return nil
 }
 
+// checkBrowserHost takes a host as browsers name it: with a port, unless it is
+// that of the scheme.
+func checkBrowserHost(s string) error {
+	if _, rest, ok := strings.Cut(s, "://"); ok {
+		host, _, _ := strings.Cut(rest, "/")
+		return &mistake{quote(s) + " is a URL, not a host", didYouMean(host)}
+	}
+	if _, err := netip.ParseAddr(s); err == nil || !strings.Contains(s, ":") {
+		return checkHost(s)
+	}
+	host, port, err := splitHostPort(s)
+	if err != nil {
+		return err
+	}
+	if err := checkHost(host); err != nil {
+		return err
+	}
+	return checkPort(port, 1)
+}
+
 // checkPort takes a decimal port number from least to 65535.
 func checkPort(port string, least int) error {
 	if port == "" {

@@ -33,6 +33,8 @@ func ForBackend(listen, target, inspector, metrics string) (*Config, error) {
 		src.judge("metrics.address", cfg.Metrics.Address.UnmarshalText([]byte(metrics)))
 	}
 	v := &validator{cfg: cfg, source: src}
+	v.addresses()
+	v.inspector()
 	v.loops()
 	if len(src.errors) > 0 {
 		return nil, src.errors

@@ -71,3 +71,20 @@ func TestDefault(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestForBackendAndWhoWatches(t *testing.T) {
+	for _, test := range []struct{ inspector, metrics, want string }{
+		{"127.0.0.1:9999", "", `-inspector: the address is taken by listener plain (see -listen)`},
+		{"127.0.0.1:9998", ":9998", `-metrics: the address is taken by the inspector (see -inspector)`},
+		{":9998", "", `-inspector: other machines reach :9998, so the inspector needs tls and token_file (did you mean 127.0.0.1:9998?)`},
+		{"unix:/a.sock", "", `-inspector: the inspector is for browsers, which reach no Unix socket (write 127.0.0.1:9998)`},
+		{"", "9997", `-metrics: "9997" has no host (did you mean 127.0.0.1:9997?)`},
+		{"127.0.0.1:50051", "", `-backend: the target localhost:50051 is the inspector itself: callers must not reach it (see -inspector)`},
+		{"", ":50051", `-backend: the target localhost:50051 is metrics itself: callers must not reach it (see -metrics)`},
+	} {
+		_, err := ForBackend("127.0.0.1:9999", "localhost:50051", test.inspector, test.metrics)
+		if err == nil || err.Error() != test.want {
+			t.Errorf("-inspector %q -metrics %q: got\n%v\nwant\n%v", test.inspector, test.metrics, err, test.want)
+		}
+	}
+}

@@ -31,6 +31,8 @@ func formOf(name string) (form, bool) {
 		return form{`[^\s/@?#]+`, checkGlob}, true
 	case "host":
 		return form{`[A-Za-z0-9._:-]+`, checkHost}, true
+	case "browser_host":
+		return form{`[A-Za-z0-9._:\[\]-]+`, checkBrowserHost}, true
 	case "regex":
 		return form{`.+`, checkRegex}, true
 	case "metadata_name":

@@ -115,6 +115,20 @@ func TestEverySupportedKey(t *testing.T) {
 	})
 	equal(t, "drain", cfg.Restart.Drain, Duration(0))
 	equal(t, "log", cfg.Log, Log{Level: "debug", Format: "json"})
+	equal(t, "reflection", *b.Reflection, Reflection{Metadata: []MetadataField{{"authorization", "Bearer x"}}, TTL: Duration(time.Minute)})
+	equal(t, "descriptors", b.Descriptors, []string{"users.protoset", "/etc/loom/users.proto"})
+	equal(t, "capture of the third route", cfg.Routes[2].Capture, "metadata")
+	equal(t, "capture", cfg.Capture, Capture{
+		Mode: "off", Ring: Ring{100, 1 << 20}, MessageBytes: 0,
+		Redact:  Redact{Metadata: []string{"x-token"}, Fields: []string{"acme.users.v1.User.email"}},
+		Session: "monday.1", SessionSize: 1 << 20, SessionFiles: 2,
+	})
+	equal(t, "inspector", *cfg.Inspector, Inspector{
+		Address:    Address{"tcp", "0.0.0.0:8443"},
+		AllowHosts: []string{"loom.acme.test", "localhost:8080", "[2001:db8::1]:8443", "2001:db8::2"},
+		TokenFile:  "/etc/loom/token", TLS: &InspectorTLS{CertFile: "/etc/loom/tls.crt", KeyFile: "/etc/loom/tls.key"},
+	})
+	equal(t, "metrics", *cfg.Metrics, Metrics{Address: Address{"unix", "/run/loomd/metrics.sock"}})
 }
 
 func TestEnvironment(t *testing.T) {

@@ -39,9 +39,17 @@ type Redact struct {
 
 // Inspector is the web page that shows calls.
 type Inspector struct {
-	Address    Address  `yaml:"address" required:"true" doc:"HOST:PORT that only this machine reaches, such as 127.0.0.1:9998."`
-	AllowHosts []string `yaml:"allow_hosts" min:"1" form:"host" doc:"Further names by which browsers may reach it, such as that of a tunnel."`
-	Replay     bool     `yaml:"replay" doc:"Whether calls may be made from the page."`
+	Address    Address       `yaml:"address" required:"true" doc:"HOST:PORT. One that other machines reach needs tls and token_file."`
+	AllowHosts []string      `yaml:"allow_hosts" min:"1" form:"browser_host" doc:"Further names by which browsers may reach it, such as localhost:8080 of a tunnel. Without a port, the inspector's own and that of the scheme."`
+	Replay     bool          `yaml:"replay" doc:"Whether calls may be made from the page."`
+	TokenFile  string        `yaml:"token_file" form:"path" doc:"File with the token that opens the page, of at least 16 characters. loomd makes a new token at each start, unless given."`
+	TLS        *InspectorTLS `yaml:"tls" doc:"Serve the page over TLS."`
+}
+
+// InspectorTLS is how the inspector proves itself.
+type InspectorTLS struct {
+	CertFile string `yaml:"cert_file" required:"true" form:"path" doc:"PEM file with the certificate and its chain."`
+	KeyFile  string `yaml:"key_file" required:"true" form:"path" doc:"PEM file with the private key."`
 }
 
 // Metrics is what monitoring reads.

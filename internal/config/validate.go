@@ -13,6 +13,7 @@ type validator struct {
 func (v *validator) validate() {
 	v.listeners()
 	v.addresses()
+	v.inspector()
 	v.backends()
 	v.loops()
 	v.routes()

@@ -36,12 +36,13 @@ func (v *validator) breaker(path string, b *Breaker) {
 	}
 }
 
-// loops reports targets that lead back to a listener of this file: a call
-// would go round until its deadline.
+// loops reports targets that lead back to an address of this file: a call to a
+// listener would go round until its deadline, and one to the inspector would
+// let callers reach what is for the owner of loomd.
 func (v *validator) loops() {
 	listening := newMeeting()
-	for i, l := range v.cfg.Listeners {
-		listening.add(boundAddress{"listener " + l.Name, fmt.Sprintf("listeners[%d].address", i), l.Address.endpoint()})
+	for _, b := range v.bound() {
+		listening.add(b)
 	}
 	for i, b := range v.cfg.Backends {
 		for j, t := range b.Targets {
@@ -54,7 +55,7 @@ func (v *validator) loops() {
 			}
 			if l, ok := listening.reach(to); ok {
 				path := fmt.Sprintf("backends[%d].targets[%d].target", i, j)
-				v.source.wrong(path, "see "+v.source.where(l.path), fmt.Sprintf("the target %s is %s itself: calls would go round for ever", t.Target, l.what))
+				v.source.wrong(path, "see "+v.source.where(l.path), fmt.Sprintf("the target %s is %s itself: %s", t.Target, l.what, l.closed))
 			}
 		}
 	}

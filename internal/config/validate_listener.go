@@ -20,23 +20,30 @@ func (v *validator) listeners() {
 // boundAddress is an address that loomd listens on.
 type boundAddress struct {
 	what, path string
+	closed     string // why no target may be there
 	endpoint   endpoint
 }
+
+// Why a target must not lead to loomd itself.
+const (
+	closedLoop  = "calls would go round for ever"
+	closedOwner = "callers must not reach it"
+)
 
 // bound returns every address that loomd listens on, in the order of the file.
 func (v *validator) bound() []boundAddress {
 	var all []boundAddress
 	for i, l := range v.cfg.Listeners {
-		all = append(all, boundAddress{"listener " + l.Name, fmt.Sprintf("listeners[%d].address", i), l.Address.endpoint()})
+		all = append(all, boundAddress{"listener " + l.Name, fmt.Sprintf("listeners[%d].address", i), closedLoop, l.Address.endpoint()})
 	}
 	if in := v.cfg.Inspector; in != nil {
-		all = append(all, boundAddress{"the inspector", "inspector.address", in.Address.endpoint()})
+		all = append(all, boundAddress{"the inspector", "inspector.address", closedOwner, in.Address.endpoint()})
 	}
 	if m := v.cfg.Metrics; m != nil {
-		all = append(all, boundAddress{"metrics", "metrics.address", m.Address.endpoint()})
+		all = append(all, boundAddress{"metrics", "metrics.address", closedOwner, m.Address.endpoint()})
 	}
 	if socket := v.cfg.Admin.Socket; socket != "" {
-		all = append(all, boundAddress{"the admin socket", "admin.socket", endpoint{network: "unix", host: socket}})
+		all = append(all, boundAddress{"the admin socket", "admin.socket", closedOwner, endpoint{network: "unix", host: socket}})
 	}
 	return all
 }
