@@ -60,8 +60,9 @@ export class CallsPage {
 
   /** @param {import("./router.js").Place} place */
   enter(place) {
-    this.bar.set(place.q);
+    // Before the filter, which writes the address of this place.
     this.place = { id: place.id, tab: place.tab };
+    this.bar.set(place.q);
     this.splitter.hidden = place.id === "";
     this.element.classList.toggle("with-detail", place.id !== "");
     this.detail.show(place.id, place.tab);

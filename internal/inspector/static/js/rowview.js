@@ -21,7 +21,7 @@ export class RowView {
    */
   constructor(columns, slot) {
     this.columns = columns;
-    this.element = h("div", { role: "row", class: "row", id: "row-" + slot });
+    this.element = h("div", { role: "row", class: "row", id: "row-" + slot, hidden: true });
     /** @type {Text[]} */
     this.texts = [];
     /** @type {HTMLElement[]} */
