@@ -47,11 +47,15 @@ func TestMetadataArrives(t *testing.T) {
 		t.Errorf("user-agent %q is that of the recorded caller", ua)
 	}
 	record := answer.Record("1-10", q)
+	record.RequestHeaders[1].Content = &loomv1.Metadata_Redacted{Redacted: true}
+	if q.Metadata[11].GetRedacted() {
+		t.Error("taking a value out of the record took it out of the request")
+	}
 	var names []string
 	for _, m := range record.GetRequestHeaders() {
 		names = append(names, m.GetName())
 	}
-	if want := "content-type authorization x X x b-bin b-bin " + Link; strings.Join(names, " ") != want {
+	if want := "content-type authorization x x x b-bin b-bin " + Link; strings.Join(names, " ") != want {
 		t.Errorf("record has %q, want %s", names, want)
 	}
 }

@@ -105,8 +105,9 @@ func requestHeaders(q Request) []*loomv1.Metadata {
 	}
 	out := []*loomv1.Metadata{{Name: "content-type", Content: &loomv1.Metadata_Text{Text: contentType}}}
 	for _, m := range q.Metadata {
-		if !Reserved(strings.ToLower(m.GetName())) && !m.GetRedacted() {
-			out = append(out, m)
+		if name := strings.ToLower(m.GetName()); !Reserved(name) && !m.GetRedacted() {
+			// A message of its own: the values of a record may be taken out.
+			out = append(out, &loomv1.Metadata{Name: name, Content: m.GetContent()})
 		}
 	}
 	if q.ReplayOf != "" {
