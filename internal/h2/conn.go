@@ -64,7 +64,7 @@ type Conn struct {
 	in           *buffer // nil while there is nothing in it
 	inAt         int     // of the first byte not parsed
 	began        bool    // the preface has come
-	settled      bool    // the first SETTINGS have come
+	settled      bool    // the first SETTINGS have come; written with mu held too
 	dec          *blockDecoder
 	block        openBlock
 	earlyResets  bucket
@@ -230,6 +230,8 @@ func (c *Conn) read() error {
 		c.lastRead.Store(c.batch.Now.UnixNano())
 		err = c.parse(&c.batch)
 		if len(c.batch.conns) > 0 {
+			// Other readers that have work get to it first: what they add to
+			// the connections of this batch goes out in the same write.
 			runtime.Gosched()
 		}
 		c.batch.Flush()
@@ -290,9 +292,9 @@ func (c *Conn) atEOF() error {
 }
 
 // Open opens stream s with the given headers, which must not change any more,
-// and END_STREAM if end. It
-// returns ErrFull, ErrDraining or ErrClosed when the connection takes none;
-// after ErrFull the owner hears Changed when that may have passed.
+// and END_STREAM if end. It returns ErrFull, ErrDraining or ErrClosed when the
+// connection takes none; after ErrFull the owner hears Changed when that may
+// have passed.
 func (c *Conn) Open(b *Batch, s *Stream, recv Receiver, fields []Field, end bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -53,8 +53,7 @@ func (c *Conn) onFragment(b *Batch, h frameHeader, p []byte) error {
 		return err
 	}
 	if c.dec.flood() {
-		c.opts.Counters.HeaderFloods.Add(1)
-		return connError(CodeEnhanceYourCalm, "a header list far too large")
+		return c.headerFlood()
 	}
 	if h.flags&flagEndHeaders == 0 {
 		return nil
@@ -68,11 +67,16 @@ func (c *Conn) onFragment(b *Batch, h frameHeader, p []byte) error {
 	return c.onBlock(b, block, hb)
 }
 
+// headerFlood counts a header list so large that the connection ends.
+func (c *Conn) headerFlood() error {
+	c.opts.Counters.HeaderFloods.Add(1)
+	return connError(CodeEnhanceYourCalm, "a header list far too large")
+}
+
 // onBlock handles a complete header block.
 func (c *Conn) onBlock(b *Batch, block openBlock, hb *headerBlock) error {
 	if hb.flood {
-		c.opts.Counters.HeaderFloods.Add(1)
-		return connError(CodeEnhanceYourCalm, "a header list far too large")
+		return c.headerFlood()
 	}
 	if hb.oversize {
 		c.opts.Counters.HeaderLists.Add(1)

@@ -14,7 +14,7 @@ type parcel struct {
 	control int // frames in it that answer the peer
 }
 
-// mark says that the bytes of a parcel up to here hold n that came in on from.
+// mark says that a parcel holds n bytes that came in on from, anywhere in it.
 type mark struct {
 	from *Stream
 	n    int
