@@ -18,7 +18,7 @@
 //
 // A value without a key is looked for within the path. The keys:
 //
-//	method     the method, or the path        status   a name or number, or none: ended without one
+//	method     the method, or the path        status   a name or number, none: ended without one, or open
 //	service    with or without its package    kind     unary, client, server, bidi (U, CS, SS, BD)
 //	route      its name                       latency  comparison: us ms s m h
 //	upstream   or backend: its name           size     comparison, bytes both ways: k M G (1000), KiB MiB GiB

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"strings"
 	"time"
 
 	loomv1 "loom/api/loom/v1"
@@ -93,32 +94,25 @@ func allOf(parts []part) part {
 	if len(parts) == 1 {
 		return parts[0]
 	}
-	text := ""
+	texts := make([]string, len(parts))
 	for i, p := range parts {
-		if i > 0 {
-			text += " "
-		}
+		texts[i] = p.text
 		if p.either {
-			text += "(" + p.text + ")"
-		} else {
-			text += p.text
+			texts[i] = "(" + p.text + ")"
 		}
 	}
-	return part{node: all(parts), text: text}
+	return part{node: all(parts), text: strings.Join(texts, " ")}
 }
 
 func eitherOf(parts []part) part {
 	if len(parts) == 1 {
 		return parts[0]
 	}
-	text := ""
+	texts := make([]string, len(parts))
 	for i, p := range parts {
-		if i > 0 {
-			text += " OR "
-		}
-		text += p.text
+		texts[i] = p.text
 	}
-	return part{node: either(parts), text: text, either: true}
+	return part{node: either(parts), text: strings.Join(texts, " OR "), either: true}
 }
 
 func notOf(p part) part {

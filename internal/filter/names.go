@@ -83,11 +83,14 @@ var codes = []string{
 }
 
 func statusChoices() []choice {
-	choices := make([]choice, 0, len(codes)+1)
+	choices := make([]choice, 0, len(codes)+2)
 	for code, name := range codes {
 		choices = append(choices, choice{name, hasCode(uint32(code))})
 	}
-	return append(choices, choice{"none", func(s *loomv1.CallSummary, _ Extra) bool { return ended(s) && s.Code == nil }})
+	return append(choices,
+		choice{"none", func(s *loomv1.CallSummary, _ Extra) bool { return ended(s) && s.Code == nil }},
+		choice{"open", isOpen},
+	)
 }
 
 func statusNumber(word string) (choice, bool) {

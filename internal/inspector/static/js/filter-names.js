@@ -15,12 +15,13 @@ function squeeze(word) {
 }
 
 /** @type {Names} */
-export const STATUS = { what: "status", names: [...CODES, "none"], find: status };
+export const STATUS = { what: "status", names: [...CODES, "none", "open"], find: status };
 
 /** @param {string} word */
 function status(word) {
   const squeezed = squeeze(word);
   if (squeezed === "none") return { text: "none", match: (/** @type {CallSummary} */ row) => ended(row) && row.code === undefined };
+  if (squeezed === "open") return { text: "open", match: STATES.open };
   let code = /^\d{1,9}$/.test(word) ? Number(word) : CODES.findIndex((name) => squeeze(name.toLowerCase()) === squeezed);
   if (squeezed === "canceled") code = 1;
   if (code < 0) return undefined;
