@@ -106,10 +106,13 @@ func (w *watch) openSession(c *config.Capture, o Options) {
 }
 
 func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, generation uint64) error {
-	a := cfg.Inspector.Address
-	page, err := new(net.ListenConfig).Listen(context.Background(), a.Network, a.Text)
+	token, err := readToken(cfg.Inspector.TokenFile)
 	if err != nil {
-		return &ListenError{Listener: "inspector", Address: a.String(), Err: listenCause(err)}
+		return err
+	}
+	page, err := listenPage(cfg.Inspector)
+	if err != nil {
+		return err
 	}
 	w.page = page
 	var replayer inspector.Replayer
@@ -121,6 +124,7 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, generati
 		Redact:   func(c *loomv1.Call) { w.schemas.redact(cfg, c) },
 		Store:    w.store, Decoder: w.schemas.decoder, Schemas: w.schemas.cache,
 		Address: page.Addr().String(), AllowHosts: cfg.Inspector.AllowHosts,
+		TLS: cfg.Inspector.TLS != nil, Token: token,
 		Info:   s.info(cfg, o, generation),
 		Panels: s.panels(w, cfg, o, generation),
 		Log:    o.Log.Named("inspector"),

@@ -1,0 +1,64 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+
+	"loom/internal/config"
+)
+
+// maxTokenFile bounds what is read of a token file, in bytes: whoever names
+// another file by mistake is told so.
+const maxTokenFile = 4 << 10
+
+// listenPage binds the address of the inspector. Browsers speak HTTP/1.1 on it,
+// inside of TLS if there is a certificate.
+func listenPage(in *config.Inspector) (net.Listener, error) {
+	var secure *tls.Config
+	if in.TLS != nil {
+		pair, err := tls.LoadX509KeyPair(in.TLS.CertFile, in.TLS.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("inspector: load the certificate: %w", err)
+		}
+		secure = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	a := in.Address
+	l, err := new(net.ListenConfig).Listen(context.Background(), a.Network, a.Text)
+	if err != nil {
+		return nil, &ListenError{Listener: "inspector", Address: a.String(), Err: listenCause(err)}
+	}
+	if secure != nil {
+		l = tls.NewListener(l, secure)
+	}
+	return l, nil
+}
+
+// readToken returns the token in a file, without the white space around it;
+// empty if there is no file.
+func readToken(name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("inspector: open the token file: %w", err)
+	}
+	all, err := io.ReadAll(io.LimitReader(f, maxTokenFile+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("inspector: read the token file: %w", err)
+	}
+	token := string(bytes.TrimSpace(all))
+	switch {
+	case len(all) > maxTokenFile:
+		return "", fmt.Errorf("inspector: token file %s has more than %d bytes", name, maxTokenFile)
+	case token == "":
+		return "", fmt.Errorf("inspector: token file %s is empty", name)
+	}
+	return token, nil
+}
