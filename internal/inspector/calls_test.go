@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	loomv1 "loom/api/loom/v1"
+	"loom/internal/decode"
 	"loom/internal/export"
 	"loom/internal/reflectcache"
 )
@@ -55,6 +57,40 @@ func TestFilteredCalls(t *testing.T) {
 	if len(list.Calls) != 1 {
 		t.Errorf("limit=1 lists %v", list.Calls)
 	}
+}
+
+// TestFilterIsBounded judges bodies of a backend whose reflection hangs.
+func TestFilterIsBounded(t *testing.T) {
+	r := newRig(t, nil)
+	r.add(r.aCall("7-1", `{"name":"ann"}`, `{"name":"Ann"}`))
+	r.add(r.aCall("7-2", `{"name":"bob"}`, `{"name":"Bob"}`))
+	r.schemas.hangs = true
+	began := time.Now()
+	var got struct {
+		IDs     []string
+		Partial bool
+	}
+	r.get("/api/match?q=body:ann").want(200).into(&got)
+	if took := time.Since(began); took > 2*judging || !got.Partial {
+		t.Errorf("took %v, partial %t", took, got.Partial)
+	}
+	r.get("/api/export?format=ndjson&q=body:ann").want(409).problem()
+}
+
+func TestTooManyRequests(t *testing.T) {
+	r := newRig(t, nil)
+	r.get("/").want(200)
+	for range maxRequests {
+		r.server.requests <- struct{}{}
+	}
+	got := r.get("/api/session").want(http.StatusServiceUnavailable)
+	if got.problem() == "" || got.header.Get("Retry-After") == "" || got.header.Get("Content-Security-Policy") == "" {
+		t.Errorf("%s, %v", got.body, got.header)
+	}
+	for range maxRequests {
+		<-r.server.requests
+	}
+	r.get("/api/session").want(200)
 }
 
 func TestDetail(t *testing.T) {
@@ -259,6 +295,35 @@ func TestExport(t *testing.T) {
 	for _, bad := range []string{"", "?format=pdf", "?format=har&ids=x", "?format=har&q=("} {
 		r.get("/api/export" + bad).want(400).problem()
 	}
+}
+
+// TestOpenedCapture saves calls, and looks at them in another inspector that
+// has no backend and only the file.
+func TestOpenedCapture(t *testing.T) {
+	first := newRig(t, nil)
+	first.add(first.aCall("7-1", `{"name":"ann"}`, `{"name":"Ann","age":"41"}`))
+	data := first.get("/api/export?format=loom").want(200).body
+	saved, err := export.ReadLoom(bytes.NewReader(data), export.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := reflectcache.New(reflectcache.Options{})
+	t.Cleanup(cache.Close)
+	for backend, set := range saved.Descriptors {
+		if err := cache.AddFileSet(backend, set, decode.FromFiles); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := newRig(t, func(o *Options) { o.ReadOnly, o.Schemas = true, cache })
+	for _, c := range saved.Calls {
+		r.add(c)
+	}
+	var got struct{ View detailView }
+	r.get("/api/calls/7-1").want(200).into(&got)
+	if js := compact(t, got.View.Response.First.JSON); js != `{"name":"Ann","age":"41"}` || got.View.Source != "files" {
+		t.Errorf("%s from %s", js, got.View.Source)
+	}
+	r.post("/api/clear", "{}").want(http.StatusForbidden)
 }
 
 // TestReadOnly is a saved capture: everything can be looked at, nothing done.

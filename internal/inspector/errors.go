@@ -16,33 +16,33 @@ type FieldError struct {
 	Message string `json:"message"`
 }
 
-// failure is an error with its HTTP status.
-type failure struct {
+// statusError is an error with its HTTP status.
+type statusError struct {
 	status  int
 	message string
 	fields  []FieldError
 }
 
-func (f *failure) Error() string { return f.message }
+func (f *statusError) Error() string { return f.message }
 
 func failed(status int, format string, args ...any) error {
-	return &failure{status: status, message: fmt.Sprintf(format, args...)}
+	return &statusError{status: status, message: fmt.Sprintf(format, args...)}
 }
 
 // answerError writes an error as JSON. It is the only place that does.
 func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
-	var f *failure
+	var f *statusError
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &f):
 	case errors.As(err, &large):
-		f = &failure{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("the body is larger than %d bytes", large.Limit)}
+		f = &statusError{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("the body is larger than %d bytes", large.Limit)}
 	case r.Context().Err() != nil:
 		return // nobody is there to read it
 	case errors.Is(err, context.DeadlineExceeded):
-		f = &failure{status: http.StatusGatewayTimeout, message: err.Error()}
+		f = &statusError{status: http.StatusGatewayTimeout, message: err.Error()}
 	default:
-		f = &failure{status: http.StatusInternalServerError, message: err.Error()}
+		f = &statusError{status: http.StatusInternalServerError, message: err.Error()}
 		s.opts.Log.Warn("inspector could not answer", zap.String("path", r.URL.Path), zap.Error(err))
 	}
 	answerJSON(w, f.status, struct {

@@ -16,7 +16,7 @@ func (s *Server) guard() http.Handler {
 	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.answerError(w, r, failed(http.StatusForbidden, "another site asked for this; the inspector only serves its own page"))
 	}))
-	return s.bound(headers(s.guardHost(crossOrigin.Handler(s.mux()))))
+	return headers(s.bound(s.guardHost(crossOrigin.Handler(s.mux()))))
 }
 
 // bound refuses what is beyond maxRequests.
@@ -28,7 +28,7 @@ func (s *Server) bound(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		default:
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
+			s.answerError(w, r, failed(http.StatusServiceUnavailable, "%d requests are under way already; try again", maxRequests))
 		}
 	})
 }

@@ -169,7 +169,7 @@ func sentMetadata(recorded []*loomv1.Metadata, written []field) ([]*loomv1.Metad
 		case !names[name]:
 			// One that the call had comes from its record; one that is new
 			// was meant to do something.
-			return nil, &failure{status: http.StatusUnprocessableEntity, message: "loom sets some of this metadata itself", fields: []FieldError{{
+			return nil, &statusError{status: http.StatusUnprocessableEntity, message: "loom sets some of this metadata itself", fields: []FieldError{{
 				Path: "/metadata/" + strconv.Itoa(i) + "/name", Message: "loom sets " + name + " itself; leave it out",
 			}}}
 		}
@@ -251,7 +251,7 @@ func (s *Server) encode(ctx context.Context, backend, path string, messages []js
 	if len(wrong) == 0 {
 		return out, nil
 	}
-	f := &failure{status: http.StatusUnprocessableEntity, message: "some messages do not fit the method's types"}
+	f := &statusError{status: http.StatusUnprocessableEntity, message: "some messages do not fit the method's types"}
 	for _, w := range wrong {
 		f.fields = append(f.fields, FieldError{Path: "/messages/" + strconv.Itoa(w.Message) + w.Path, Message: w.Text})
 	}

@@ -73,7 +73,10 @@ func (f *fakeReplayer) last(t *testing.T) replay.Request {
 func replayRig(t *testing.T) (*rig, *fakeReplayer) {
 	t.Helper()
 	f := &fakeReplayer{answer: replay.Answer{Started: time.Now(), Took: time.Millisecond}}
-	r := newRig(t, func(o *Options) { o.Replayer = f })
+	r := newRig(t, func(o *Options) {
+		o.Replayer = f
+		o.Redact = func(c *loomv1.Call) { c.Trailers = nil }
+	})
 	f.store, f.n = r.store, 1000
 	f.reply = r.schemas.user(t, `{"name":"Ann","age":"42"}`)
 	r.add(r.aCall("7-1", `{"name":"ann"}`, `{"name":"Ann","age":"41"}`))
@@ -159,7 +162,6 @@ func TestEditAndResend(t *testing.T) {
 
 func TestReplayDirect(t *testing.T) {
 	r, f := replayRig(t)
-	r.server.opts.Redact = nil
 	f.answer = replay.Answer{
 		Started: time.Now(), Took: time.Millisecond, Sent: []time.Duration{0}, At: []time.Duration{time.Millisecond},
 		Messages: [][]byte{f.reply}, Received: 1, Code: codes.OK, Trailers: metadata.MD{"x-t": {"1"}},
@@ -176,6 +178,9 @@ func TestReplayDirect(t *testing.T) {
 	r.get("/api/calls/" + got.ID).want(200).into(&detail)
 	if detail.Call.ReplayOf != "7-1" || detail.Call.Backend != "users" || detail.View.Response.Messages != 1 {
 		t.Errorf("%+v", detail)
+	}
+	if len(detail.View.Metadata.Trailers) != 0 {
+		t.Error("the call was stored without what Redact does to it")
 	}
 	if f.last(t).Target != replay.Direct {
 		t.Error("it was not sent straight to the backend")

@@ -172,6 +172,7 @@ type fakeSchemas struct {
 	file    protoreflect.FileDescriptor
 	changes []reflectcache.Change
 	down    bool
+	hangs   bool
 }
 
 // newFakeSchemas makes acme.Users with Get (unary) and Watch (streams) of
@@ -182,23 +183,20 @@ func newFakeSchemas(t *testing.T) *fakeSchemas {
 	num := descriptorpb.FieldDescriptorProto_TYPE_INT64.Enum()
 	msg := descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum()
 	opt := descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()
-	p := func(s string) *string { return &s }
-	n := func(i int32) *int32 { return &i }
-	b := func(v bool) *bool { return &v }
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: p("acme/users.proto"), Package: p("acme"), Syntax: p("proto3"),
+		Name: new("acme/users.proto"), Package: new("acme"), Syntax: new("proto3"),
 		MessageType: []*descriptorpb.DescriptorProto{{
-			Name: p("User"), Field: []*descriptorpb.FieldDescriptorProto{
-				{Name: p("name"), JsonName: p("name"), Number: n(1), Type: str, Label: opt},
-				{Name: p("email"), JsonName: p("email"), Number: n(2), Type: str, Label: opt},
-				{Name: p("age"), JsonName: p("age"), Number: n(3), Type: num, Label: opt},
-				{Name: p("boss"), JsonName: p("boss"), Number: n(4), Type: msg, Label: opt, TypeName: p(".acme.User")},
+			Name: new("User"), Field: []*descriptorpb.FieldDescriptorProto{
+				{Name: new("name"), JsonName: new("name"), Number: new(int32(1)), Type: str, Label: opt},
+				{Name: new("email"), JsonName: new("email"), Number: new(int32(2)), Type: str, Label: opt},
+				{Name: new("age"), JsonName: new("age"), Number: new(int32(3)), Type: num, Label: opt},
+				{Name: new("boss"), JsonName: new("boss"), Number: new(int32(4)), Type: msg, Label: opt, TypeName: new(".acme.User")},
 			},
 		}},
 		Service: []*descriptorpb.ServiceDescriptorProto{{
-			Name: p("Users"), Method: []*descriptorpb.MethodDescriptorProto{
-				{Name: p("Get"), InputType: p(".acme.User"), OutputType: p(".acme.User")},
-				{Name: p("Watch"), InputType: p(".acme.User"), OutputType: p(".acme.User"), ServerStreaming: b(true)},
+			Name: new("Users"), Method: []*descriptorpb.MethodDescriptorProto{
+				{Name: new("Get"), InputType: new(".acme.User"), OutputType: new(".acme.User")},
+				{Name: new("Watch"), InputType: new(".acme.User"), OutputType: new(".acme.User"), ServerStreaming: new(true)},
 			},
 		}},
 	}, nil)
@@ -208,7 +206,11 @@ func newFakeSchemas(t *testing.T) *fakeSchemas {
 	return &fakeSchemas{file: file}
 }
 
-func (f *fakeSchemas) Method(_ context.Context, backend, path string) (*decode.Method, error) {
+func (f *fakeSchemas) Method(ctx context.Context, backend, path string) (*decode.Method, error) {
+	if f.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	service, method, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	if f.down || backend != "users" || service != "acme.Users" {
 		return nil, errors.New("backend " + backend + " has no reflection")

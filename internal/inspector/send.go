@@ -55,32 +55,29 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, q replay.Request) 
 	made := &replayed{Status: replayedStatus{uint32(a.Code), codeName(uint32(a.Code)), a.Message}}
 	var c *loomv1.Call
 	if q.Target == replay.Direct {
-		c, err = s.keep(&a, q)
+		c, made.Note = s.keep(&a, q)
 	} else {
-		c, err = s.appeared(ctx, sub, q, name)
-	}
-	if err != nil {
-		made.Note = err.Error()
-		return made, nil, nil
+		c, made.Note = s.appeared(ctx, sub, q, name)
 	}
 	made.ID = c.GetId()
 	return made, c, nil
 }
 
-// keep records a call that no listener saw.
-func (s *Server) keep(a *replay.Answer, q replay.Request) (*loomv1.Call, error) {
-	c := a.Record(s.opts.Store.NextID().String(), q)
+// keep records a call that no listener saw, or says why it cannot.
+func (s *Server) keep(a *replay.Answer, q replay.Request) (c *loomv1.Call, note string) {
+	c = a.Record(s.opts.Store.NextID().String(), q)
 	if s.opts.Redact != nil {
 		s.opts.Redact(c)
 	}
 	if err := s.opts.Store.Add(c); err != nil {
-		return nil, fmt.Errorf("the call was made, but not recorded: %w", err)
+		return nil, "The call was made, but not recorded: " + err.Error() + "."
 	}
-	return c, nil
+	return c, ""
 }
 
-// appeared waits until the call that carries the mark is recorded and ended.
-func (s *Server) appeared(ctx context.Context, sub *capture.Subscription, q replay.Request, name string) (*loomv1.Call, error) {
+// appeared waits until the call that carries the mark is recorded and ended,
+// or says that it is not.
+func (s *Server) appeared(ctx context.Context, sub *capture.Subscription, q replay.Request, name string) (c *loomv1.Call, note string) {
 	ctx, stop := context.WithTimeout(ctx, appearTime)
 	defer stop()
 	for {
@@ -91,10 +88,10 @@ func (s *Server) appeared(ctx context.Context, sub *capture.Subscription, q repl
 			rows = s.opts.Store.Summaries(appearRows)
 		}
 		if c := s.find(rows, q, name); c != nil {
-			return c, nil
+			return c, ""
 		}
 		if err != nil {
-			return nil, errors.New("the call was made, but it is not among the recorded ones; perhaps capture is off for its route")
+			return nil, "The call was made, but it is not among the recorded ones. Perhaps capture is off for its route."
 		}
 	}
 }

@@ -64,7 +64,7 @@ func TestReaderThatTakesNothingIsDropped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		if _, err := fmt.Fprintf(conn, "GET /api/stream HTTP/1.1\r\nHost: 127.0.0.1:9998\r\nCookie: %s=%s\r\n\r\n", s.auth.name, s.auth.value); err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestStreamOutlivesRequestLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		if _, err := fmt.Fprintf(conn, "GET /api/stream HTTP/1.1\r\nHost: 127.0.0.1:9998\r\nCookie: %s=%s\r\n\r\n", s.auth.name, s.auth.value); err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func TestStreamOutlivesRequestLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer idle.Close()
+		defer func() { _ = idle.Close() }()
 		if _, err := io.WriteString(idle, "GET / HTTP/1.1\r\nHost:"); err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +127,9 @@ func TestStreamOutlivesRequestLimits(t *testing.T) {
 		if len(s.streams) != 1 {
 			t.Error("the stream ended by itself")
 		}
-		conn.Close()
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
 		if n := <-seconds; n < 3500 || n > 3700 {
 			t.Errorf("%d signs of life in about an hour", n)
 		}

@@ -38,7 +38,7 @@ func (r *rig) follow(lastEventID string) *events {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" {
 		r.t.Fatalf("status %d, %s", res.StatusCode, res.Header.Get("Content-Type"))
 	}
 	e := &events{t: r.t, body: bufio.NewReader(res.Body), end: func() { cancel(); res.Body.Close() }}
