@@ -20,14 +20,14 @@ import (
 	"loom/internal/callevent"
 )
 
-// Options is what Metrics reports besides calls. All functions are called at
-// each scrape, from any goroutine; none may wait.
+// Options is what Metrics reports besides calls. CodeName and InFlight are
+// required. Functions are called from any goroutine, and may not wait.
 type Options struct {
 	Version string
-	// CodeName names a gRPC status from 0 to 16.
+	// CodeName names a gRPC status from 0 to 16. It is asked once for each series.
 	CodeName func(code uint32) string
-	InFlight func() int     // calls that are open
-	Capture  func() Capture // nil: nothing is recorded
+	InFlight func() int     // calls that are open, at each scrape
+	Capture  func() Capture // at each scrape; nil: nothing is recorded
 	Limits   []Limit
 }
 
@@ -35,7 +35,7 @@ type Options struct {
 type Limit struct {
 	Name string // lower case with underscores; unique
 	Help string
-	Hits func() uint64
+	Hits func() uint64 // at each scrape
 }
 
 // Metrics counts calls, and collects the rest when it is asked. It is safe

@@ -24,7 +24,7 @@ type monitoring string // host:port
 // get returns the status and the text of a page; 0 if nobody answers.
 func (m monitoring) get(t *testing.T, path string) (code int, text string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+string(m)+path, http.NoBody)
 	if err != nil {
