@@ -125,9 +125,6 @@ func (p *Process) Stdout() string { return p.stdout.String() }
 // Stderr returns what loomd printed so far on its standard error.
 func (p *Process) Stderr() string { return p.stderr.String() }
 
-// Exited is closed when the process is gone.
-func (p *Process) Exited() <-chan struct{} { return p.exited }
-
 // Signal sends a signal.
 func (p *Process) Signal(t *testing.T, signal os.Signal) {
 	t.Helper()

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 )
 
 // Program is a built loomd.
@@ -47,6 +48,19 @@ func Build(race bool) (*Program, error) {
 		return nil, fmt.Errorf("build loomd: %w\n%s", err, output)
 	}
 	return program, nil
+}
+
+// RunTests builds loomd as Build does, for the tests of a package to find it in
+// program, and returns the exit code of the tests.
+func RunTests(m *testing.M, race bool, program **Program) int {
+	built, err := Build(race)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer built.Remove()
+	*program = built
+	return m.Run()
 }
 
 // Path is where the binary lies.

@@ -3,7 +3,6 @@
 package loomd
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -13,17 +12,4 @@ import (
 // program is built once for all tests of the package, with the race detector.
 var program *daemon.Program
 
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	built, err := daemon.Build(true)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer built.Remove()
-	program = built
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(daemon.RunTests(m, true, &program)) }

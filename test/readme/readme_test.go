@@ -4,7 +4,6 @@
 package readme
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,20 +19,7 @@ import (
 // program is what "loomd" and "go run ./cmd/loomd" stand for.
 var program *daemon.Program
 
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	built, err := daemon.Build(false)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer built.Remove()
-	program = built
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(daemon.RunTests(m, false, &program)) }
 
 // loomdCommand is how the README may call loomd.
 const loomdCommand = `^(?:go run \./cmd/loomd|(?:\./)?(?:bin/)?loomd)`

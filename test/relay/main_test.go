@@ -3,7 +3,6 @@
 package relay
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -13,17 +12,4 @@ import (
 // loomd is built once for all tests of the package, with the race detector.
 var loomd *daemon.Program
 
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	program, err := daemon.Build(true)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	loomd = program
-	defer program.Remove()
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(daemon.RunTests(m, true, &loomd)) }
