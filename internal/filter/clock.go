@@ -28,7 +28,7 @@ type timeTerm []moments
 func (t timeTerm) match(s *loomv1.CallSummary, x Extra) bool {
 	zone := x.Zone
 	if zone == nil {
-		zone = time.Local
+		zone = time.Local //nolint:gosmopolitan // a person compares with the clock on the wall
 	}
 	var room [len(layout) + 8]byte
 	local := time.UnixMicro(s.GetAt()).In(zone).AppendFormat(room[:0], layout)

@@ -47,8 +47,8 @@ func (r row) summary(t testing.TB) *loomv1.CallSummary {
 	return &s
 }
 
-func (r row) extra() Extra {
-	x := Extra{Pinned: r.Pinned, Zone: time.UTC}
+func (r row) extra(zone *time.Location) Extra {
+	x := Extra{Pinned: r.Pinned, Zone: zone}
 	if r.Metadata != nil {
 		x.Metadata = func(name string) []string { return r.Metadata[name] }
 	}
@@ -84,7 +84,7 @@ func TestCorpus(t *testing.T) {
 		}
 		got := []string{}
 		for _, r := range c.Rows {
-			if f.Match(r.summary(t), r.extra()) {
+			if f.Match(r.summary(t), r.extra(time.UTC)) {
 				got = append(got, r.Name)
 			}
 		}
@@ -97,8 +97,8 @@ func TestCorpus(t *testing.T) {
 	}
 	for _, want := range c.Errors {
 		_, err := Parse(want.Filter)
-		var got *SyntaxError
-		if !errors.As(err, &got) {
+		got, ok := errors.AsType[*SyntaxError](err)
+		if !ok {
 			t.Errorf("Parse(%q): %v, want an error", want.Filter, err)
 		} else if got.Offset != want.Offset || got.Message != want.Message || got.Hint != want.Hint {
 			t.Errorf("Parse(%q): %d: %s (%s), want %d: %s (%s)", want.Filter, got.Offset, got.Message, got.Hint, want.Offset, want.Message, want.Hint)

@@ -58,8 +58,7 @@ func TestSyntaxError(t *testing.T) {
 	}
 	// JSON cannot hold this one.
 	_, err = Parse("ab\xff")
-	var wrong *SyntaxError
-	if !errors.As(err, &wrong) || wrong.Offset != 2 {
+	if wrong, ok := errors.AsType[*SyntaxError](err); !ok || wrong.Offset != 2 {
 		t.Errorf("Parse finds %v in what is not UTF-8, want an error at 2", err)
 	}
 }
@@ -113,8 +112,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := Parse(text)
-		var wrong *SyntaxError
-		if errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[*SyntaxError](err); ok {
 			if wrong.Offset < 0 || wrong.Offset > len(text) || wrong.Message == "" {
 				t.Fatalf("%q: the error %v is at %d", text, wrong, wrong.Offset)
 			}
@@ -129,7 +127,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q is %q, which is %q, error %v", text, got, again, err)
 		}
 		for i, r := range c.Rows {
-			if got.Match(calls[i], r.extra()) != again.Match(calls[i], r.extra()) {
+			if got.Match(calls[i], r.extra(time.UTC)) != again.Match(calls[i], r.extra(time.UTC)) {
 				t.Fatalf("%q and %q do not agree on the row %s", text, got, r.Name)
 			}
 		}

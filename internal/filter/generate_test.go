@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	loomv1 "loom/api/loom/v1"
 )
@@ -41,7 +40,7 @@ func (g generator) row(i int) row {
 		ReplayOf: g.pick("", "", "1-1"), Cut: g.IntN(3) == 0, Drift: g.IntN(3) == 0, Trace: g.pick("", "4bf92f3577b34da6a3ce929d0e0e4736"),
 	}
 	if g.IntN(3) > 0 {
-		s.Code = proto.Uint32(uint32(g.IntN(19)))
+		s.Code = new(uint32(g.IntN(19)))
 	}
 	call, err := protojson.Marshal(s)
 	if err != nil {

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata" // a machine may have none
 
 	loomv1 "loom/api/loom/v1"
 )
@@ -22,6 +24,7 @@ type twinInput struct {
 	Filters []string `json:"filters"`
 	Measure bool     `json:"measure,omitempty"`
 	Edits   []edit   `json:"edits,omitempty"`
+	Zone    string   `json:"-"` // of the process; "": UTC
 }
 
 type edit struct {
@@ -46,7 +49,7 @@ type verdict struct {
 	} `json:"error"`
 }
 
-// twin runs the JavaScript in one node process, in the time zone of UTC.
+// twin runs the JavaScript in one node process.
 func twin(t *testing.T, in twinInput, out any) {
 	t.Helper()
 	node, err := exec.LookPath("node")
@@ -78,7 +81,7 @@ func twin(t *testing.T, in twinInput, out any) {
 		t.Fatal(err)
 	}
 	command := exec.CommandContext(t.Context(), node, filepath.Join(folder, "twin.mjs"))
-	command.Env = append(os.Environ(), "TZ=UTC")
+	command.Env = append(os.Environ(), "TZ="+cmp.Or(in.Zone, "UTC"))
 	command.Stdin = bytes.NewReader(input)
 	var stderr strings.Builder
 	command.Stderr = &stderr
@@ -141,7 +144,11 @@ func TestTwinAgreesWithCorpus(t *testing.T) {
 func TestTwinAgreesWithParser(t *testing.T) {
 	const filters, rows = 2000, 40
 	g := newGenerator(20)
-	in := twinInput{}
+	zone, err := time.LoadLocation("Asia/Kolkata") // half past everywhere else
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := twinInput{Zone: zone.String()}
 	calls := make([]*loomv1.CallSummary, rows)
 	for i := range rows {
 		in.Rows = append(in.Rows, g.row(i))
@@ -154,7 +161,7 @@ func TestTwinAgreesWithParser(t *testing.T) {
 	twin(t, in, &got)
 	wrong, judged, matched := 0, 0, 0
 	for i, text := range in.Filters {
-		want := describe(text, in.Rows, calls)
+		want := describe(text, in.Rows, calls, zone)
 		v := got.Filters[i]
 		have := fmt.Sprintf("%q %v %s", v.Text, v.Needs, v.Rows)
 		if v.Error != nil {
@@ -177,16 +184,15 @@ func TestTwinAgreesWithParser(t *testing.T) {
 }
 
 // describe says of a filter what have says of the twin's.
-func describe(text string, rows []row, calls []*loomv1.CallSummary) string {
+func describe(text string, rows []row, calls []*loomv1.CallSummary, zone *time.Location) string {
 	f, err := Parse(text)
-	var wrong *SyntaxError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*SyntaxError](err); ok {
 		return fmt.Sprintf("%d: %s (%s)", wrong.Offset, wrong.Message, wrong.Hint)
 	}
 	bits := make([]byte, len(rows))
 	for i, r := range rows {
 		bits[i] = '0'
-		if f.Match(calls[i], r.extra()) {
+		if f.Match(calls[i], r.extra(zone)) {
 			bits[i] = '1'
 		}
 	}
