@@ -32,7 +32,8 @@ func (c *Cache) reflect(ctx context.Context, backend, service string) (f found) 
 			if err == nil {
 				return errNoService
 			}
-			if grpcreflect.IsElementNotFoundError(err) {
+			// A gateway without v1 may say the same with the status of the call.
+			if grpcreflect.IsElementNotFoundError(err) && t.answered() {
 				return fmt.Errorf("%w %s", errNoService, service)
 			}
 			return err

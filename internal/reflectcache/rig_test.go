@@ -74,6 +74,15 @@ func set(t testing.TB, text map[string]string) *descriptorpb.FileDescriptorSet {
 	return s
 }
 
+func marshal(t testing.TB, m proto.Message) []byte {
+	t.Helper()
+	data, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 // backend is a gRPC server with a reflection service that can misbehave.
 type backend struct {
 	streams  atomic.Int64 // reflection calls, of either version
@@ -102,11 +111,7 @@ func (b *backend) serve(t testing.TB, text map[string]string) {
 	t.Helper()
 	files := map[string][]byte{}
 	for name, f := range sources(t, text) {
-		data, err := proto.Marshal(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[name] = data
+		files[name] = marshal(t, f)
 	}
 	b.set(func(b *backend) { b.files = files })
 }
