@@ -1,6 +1,8 @@
 package filter
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +63,24 @@ type part struct {
 	text   string
 	either bool // text is a choice: it needs parentheses where terms stand together
 	simple bool // text is one term
+	cost   cost
+}
+
+// cost says what judging by a part takes.
+type cost int
+
+const (
+	summaryOnly cost = iota
+	fetchesMetadata
+	decodesBodies
+)
+
+// cheapFirst returns the parts in the order in which they are judged, and what
+// the dearest takes: often the cheap ones settle it.
+func cheapFirst(parts []part) ([]part, cost) {
+	sorted := slices.Clone(parts)
+	slices.SortStableFunc(sorted, func(a, b part) int { return cmp.Compare(a.cost, b.cost) })
+	return sorted, sorted[len(sorted)-1].cost
 }
 
 // all wants every part, either wants one of them, not the opposite.
@@ -101,7 +121,8 @@ func allOf(parts []part) part {
 			texts[i] = "(" + p.text + ")"
 		}
 	}
-	return part{node: all(parts), text: strings.Join(texts, " ")}
+	sorted, dearest := cheapFirst(parts)
+	return part{node: all(sorted), text: strings.Join(texts, " "), cost: dearest}
 }
 
 func eitherOf(parts []part) part {
@@ -112,7 +133,8 @@ func eitherOf(parts []part) part {
 	for i, p := range parts {
 		texts[i] = p.text
 	}
-	return part{node: either(parts), text: strings.Join(texts, " OR "), either: true}
+	sorted, dearest := cheapFirst(parts)
+	return part{node: either(sorted), text: strings.Join(texts, " OR "), either: true, cost: dearest}
 }
 
 func notOf(p part) part {
@@ -120,5 +142,5 @@ func notOf(p part) part {
 	if p.simple {
 		text = "-" + p.text
 	}
-	return part{node: not{p}, text: text}
+	return part{node: not{p}, text: text, cost: p.cost}
 }

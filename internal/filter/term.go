@@ -57,7 +57,14 @@ func (p *parser) term() (part, error) {
 	if key != "" {
 		text = key + ":" + text
 	}
-	return part{node: n, text: text, simple: true}, nil
+	made := part{node: n, text: text, simple: true}
+	switch n.(type) {
+	case metadataTerm:
+		made.cost = fetchesMetadata
+	case bodyTerm:
+		made.cost = decodesBodies
+	}
+	return made, nil
 }
 
 // key returns the canonical name of the key in a range of the text.
