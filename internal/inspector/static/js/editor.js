@@ -19,9 +19,9 @@ export class Editor {
     this.round = 0;
     this.valid = true;
     this.list = h("div", { class: "editor-list" });
-    this.errors = h("ul", { class: "editor-errors", id: "editor-errors", role: "status" });
+    this.errors = h("ul", { class: "editor-errors", id: "editor-errors" });
     this.add = button({ text: "Add message", class: "tiny", id: "editor-add" }, () => this.#append("{}"));
-    this.element = h("div", { class: "editor" }, this.list, this.add, this.errors);
+    this.element = h("div", { class: "editor" }, this.list, this.add, h("div", { class: "editor-status", role: "status" }, this.errors));
   }
 
   /** @param {unknown[]} messages */

@@ -20,7 +20,9 @@ export class Keys {
   #pressed(event) {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.key === "Tab") return;
     const target = /** @type {Element} */ (event.target);
-    if (target.closest("input, textarea, select, dialog, [popover]")) return;
+    if (target.closest("input, textarea, select")) return;
+    // The focus may be on nothing while a dialog is open.
+    if (document.querySelector("dialog[open], :popover-open")) return;
     // Enter and Space belong to what has the focus.
     if ((event.key === "Enter" || event.key === " ") && target.closest("button, a, summary")) return;
     // Without single-key commands the keys of grids and dialogs stay.

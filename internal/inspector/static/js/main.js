@@ -37,7 +37,7 @@ const version = h("span", { class: "version dim" });
 const keys = new Keys({ ...calls.commands(), "?": () => help(keys.on, (on) => keys.use(on)) });
 const main = h("main", { id: "main" });
 document.body.append(
-  h("header", { class: "top" }, h("a", { href: "#/calls", class: "brand" }, logo(), h("span", null, "loom")), nav, h("span", { class: "push" }), version,
+  h("header", { class: "top" }, h("h1", null, h("a", { href: "#/calls", class: "brand" }, logo(), h("span", null, "loom"))), nav, h("span", { class: "push" }), version,
     button({ icon: "help", class: "quiet", id: "help", title: "Help (?)" }, () => help(keys.on, (on) => keys.use(on))), themeButton()),
   main);
 

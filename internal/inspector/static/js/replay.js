@@ -41,6 +41,8 @@ export function replayDialog(detail, edit) {
     }
     send.disabled = false;
     send.classList.remove("busy");
+    // A button that is disabled loses the focus.
+    send.focus();
     result.scrollIntoView({ block: "nearest" });
   });
   const beginEdit = async () => {

@@ -129,6 +129,7 @@ export class Services {
         showFailure(result, error, form.editor);
       }
       send.disabled = false;
+      send.focus();
     });
     return h("section", { class: "compose", id: "compose" }, h("h3", null, "Call it"), form.element, h("div", { class: "compose-foot" }, send), result);
   }
