@@ -122,7 +122,7 @@ func (d *disk) read(backend, service string) (*descriptorpb.FileDescriptorSet, e
 		return nil, err
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != hash {
-		return nil, fmt.Errorf("%s does not hold what its name says", d.path(hash))
+		return nil, errors.Join(fmt.Errorf("%s does not hold what its name says", d.path(hash)), os.Remove(d.path(hash)))
 	}
 	return parseSet(data)
 }
@@ -156,8 +156,8 @@ func (d *disk) store(backend, service string, l *linked) {
 	defer d.mu.Unlock()
 	key := indexKey(backend, service)
 	if d.index[key].Hash == l.hash {
-		// Another loom may have swept it away.
-		if _, err := os.Stat(d.path(l.hash)); err == nil {
+		// Another loom may have swept it away, or a full disk cut it short.
+		if info, err := os.Stat(d.path(l.hash)); err == nil && info.Size() == int64(len(l.data)) {
 			return
 		}
 	}
