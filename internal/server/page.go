@@ -45,7 +45,7 @@ func readToken(name string) (string, error) {
 	if name == "" {
 		return "", nil
 	}
-	f, err := os.Open(name)
+	f, err := os.Open(name) //nolint:gosec // the configuration names the file
 	if err != nil {
 		return "", fmt.Errorf("inspector: open the token file: %w", err)
 	}
