@@ -20,7 +20,7 @@ func (s *Store) Add(c *loomv1.Call) error {
 	if err != nil {
 		return fmt.Errorf("add a call: %w", err)
 	}
-	size := int64(recordBytes + proto.Size(c))
+	size := cost(c)
 	if size > s.opts.Bytes {
 		return fmt.Errorf("add call %s: %w", c.GetId(), errNoRoom)
 	}
@@ -43,6 +43,19 @@ func (s *Store) Add(c *loomv1.Call) error {
 	s.appendLocked(r)
 	return nil
 }
+
+// cost is about how much memory a record takes that was recorded elsewhere: as
+// objects, its parts take more than their bytes.
+func cost(c *loomv1.Call) int64 {
+	fields := len(c.GetRequestHeaders()) + len(c.GetResponseHeaders()) + len(c.GetTrailers())
+	return recordBytes + int64(proto.Size(c)) + int64(fields)*loadedField + int64(len(c.GetMessages()))*loadedMessage
+}
+
+// What a field and a message of such a record take without their bytes.
+const (
+	loadedField   = 128
+	loadedMessage = 256
+)
 
 // NextID returns the id of a call that is not relayed, such as a replay past
 // the listeners.

@@ -79,7 +79,7 @@ func (a *arena) release(c *chain) {
 	if c.head == 0 {
 		return
 	}
-	blocks := (c.size + blockData - 1) / blockData
+	blocks := (c.size-1)/blockData + 1
 	a.mu.Lock()
 	binary.NativeEndian.PutUint32(a.block(c.tail), a.free)
 	a.free = c.head

@@ -30,6 +30,7 @@ type block struct {
 // of a call's beginning.
 type ruled struct {
 	backend string
+	path    string // blocks without :path are shared by methods
 	until   time.Time
 	rules   *[2]Rule // nil: nothing to do
 }
@@ -87,6 +88,13 @@ func (bs *blocks) parse(fields []hpack.HeaderField) *block {
 	for i := range fields {
 		f := &fields[i]
 		b.size += int64(len(f.Name)+len(f.Value)) + fieldOverhead
+		if bs.hides(f.Name) {
+			if &b.fields[0] == &fields[0] {
+				b.fields = slices.Clone(fields)
+			}
+			b.fields[i].Value = redactedValue
+			continue // what is made of it must not be stored either
+		}
 		switch f.Name {
 		case ":authority":
 			b.authority = f.Value
@@ -99,21 +107,18 @@ func (bs *blocks) parse(fields []hpack.HeaderField) *block {
 		case "grpc-status-details-bin":
 			b.details = f.Value
 		}
-		if slices.Contains(bs.redact, f.Name) {
-			if &b.fields[0] == &fields[0] {
-				b.fields = slices.Clone(fields)
-			}
-			b.fields[i].Value = redactedValue
-		}
 	}
 	return b
 }
+
+// hides reports whether the values of a field must not be stored.
+func (bs *blocks) hides(name string) bool { return slices.Contains(bs.redact, name) }
 
 // traceID is the second part of a traceparent (W3C Trace Context, section
 // 3.2), or nothing.
 func traceID(v string) string {
 	parts := strings.Split(v, "-")
-	if len(parts) < 4 || len(parts[1]) != 32 {
+	if len(parts) < 4 || len(parts[1]) != 32 || strings.Trim(parts[1], "0123456789abcdef") != "" {
 		return ""
 	}
 	return parts[1]

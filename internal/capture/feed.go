@@ -54,8 +54,12 @@ type feed struct {
 
 	watched    atomic.Bool
 	missedEver atomic.Uint64
-	cursor     atomic.Uint64 // changes published so far; run alone writes it
+	cursor     atomic.Uint64 // one more than the changes that have a number
 	running    sync.WaitGroup
+
+	// numbering is held by who gives numbers to changes. It comes before
+	// every other lock.
+	numbering sync.Mutex
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -67,6 +71,7 @@ type feed struct {
 
 func newFeed(s *Store) *feed {
 	f := &feed{store: s, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	f.cursor.Store(1) // 0 is no cursor
 	f.running.Go(f.run)
 	return f
 }
@@ -130,6 +135,8 @@ func (f *feed) run() {
 
 // publish hands the changes to all subscribers.
 func (f *feed) publish() {
+	f.numbering.Lock()
+	defer f.numbering.Unlock()
 	f.mu.Lock()
 	waiting, missed := f.waiting, f.missed
 	f.waiting, f.spare, f.missed = f.spare[:0], nil, 0
@@ -137,9 +144,12 @@ func (f *feed) publish() {
 	calls := make([]*loomv1.CallSummary, 0, len(waiting))
 	for _, q := range waiting {
 		q.record.mu.Lock()
-		if q.record.seq == q.seq {
-			q.record.queued, q.record.dirty = false, false
-			q.record.change = f.cursor.Add(1)
+		switch {
+		case q.record.seq != q.seq:
+			missed++ // the ring forgot it before its turn came
+		case q.record.known():
+			q.record.queued = false
+			q.record.number()
 			calls = append(calls, q.record.summary())
 		}
 		q.record.mu.Unlock()
@@ -153,6 +163,13 @@ func (f *feed) publish() {
 	for _, sub := range f.subs {
 		sub.offer(b)
 	}
+}
+
+// number gives the last change of a record its number. feed.numbering is held,
+// and r is locked.
+func (r *record) number() {
+	r.dirty = false
+	r.change = r.store.feed.cursor.Add(1)
 }
 
 // Subscription receives changes. One goroutine at a time may use it.
@@ -174,15 +191,26 @@ func (s *Store) Subscribe(since uint64) (*Subscription, error) {
 		return nil, err
 	}
 	if since > 0 {
-		b := Batch{Cursor: s.Cursor()}
-		for r := range s.records {
-			if r.change > since || r.dirty {
-				b.Calls = append(b.Calls, r.summary())
-			}
-		}
-		sub.old = &b
+		sub.old = s.changes(since)
 	}
 	return sub, nil
+}
+
+// changes returns what changed after the cursor since.
+func (s *Store) changes(since uint64) *Batch {
+	s.feed.numbering.Lock()
+	defer s.feed.numbering.Unlock()
+	b := new(Batch)
+	for r := range s.records {
+		if r.dirty && !r.queued {
+			r.number() // nobody watched: the feed does not know of it
+		}
+		if r.dirty || r.change > since {
+			b.Calls = append(b.Calls, r.summary())
+		}
+	}
+	b.Cursor = s.Cursor()
+	return b
 }
 
 // Cursor is the number of the last change that was published.
@@ -210,6 +238,7 @@ func (sub *Subscription) offer(b Batch) {
 		select {
 		case old := <-sub.batches:
 			sub.lost.Add(uint64(len(old.Calls)) + old.Missed)
+			sub.feed.missedEver.Add(uint64(len(old.Calls)))
 		default:
 		}
 	}

@@ -47,6 +47,7 @@ type messages struct {
 const (
 	withheldPending = "its redaction is under way"
 	withheldCut     = "it did not come whole, so nothing could be taken out of it"
+	withheldLong    = "it is longer than what is kept of a message, so nothing could be taken out of it"
 	withheldBusy    = "there was no time to take out what must not be stored"
 )
 
@@ -67,6 +68,9 @@ func (m *messages) piece(r *record, e *callevent.Event, at time.Duration) {
 	if e.Last {
 		msg.last, msg.whole = at, true
 		m.current[d] = 0
+		if r.mode == Full && rule.Withhold == "" {
+			msg.truncated = msg.chain.size < msg.size
+		}
 		if rule.Body != nil && r.mode == Full {
 			r.redact(msg)
 		}
@@ -80,11 +84,13 @@ func (m *messages) open(r *record, e *callevent.Event, at time.Duration) {
 	m.bytesSeen[d] += prefixBytes
 	var msg *message
 	if len(m.list) < firstMessages+newestMessages {
-		if m.list == nil {
-			m.list = m.backing[:0]
+		if !m.grow(r) {
+			m.unrecorded[d]++
+			m.current[d], r.noRoom = 0, true
+			r.store.dropped.bytes.Add(1)
+			return
 		}
 		m.list = append(m.list, message{})
-		r.charged += messageBytes
 		m.current[d] = len(m.list)
 		msg = &m.list[len(m.list)-1]
 	} else {
@@ -106,6 +112,26 @@ func (m *messages) open(r *record, e *callevent.Event, at time.Duration) {
 	}
 }
 
+// grow makes room for one more message in the list. It reports false if the
+// ring has none.
+func (m *messages) grow(r *record) bool {
+	if m.list == nil {
+		m.list = m.backing[:0]
+	}
+	if len(m.list) < cap(m.list) {
+		return true
+	}
+	room := min(4*cap(m.list), firstMessages+newestMessages)
+	more := int64(room)*messageBytes - r.reserved
+	if !r.store.reserve(more) {
+		return false
+	}
+	r.charged += more
+	r.reserved += more
+	m.list = append(make([]message, 0, room), m.list...)
+	return true
+}
+
 // drop forgets a message whose place is taken.
 func (m *messages) drop(r *record, msg *message, place int) {
 	m.unrecorded[msg.direction]++
@@ -119,7 +145,8 @@ func (m *messages) drop(r *record, msg *message, place int) {
 
 // write stores bytes of a message, as far as it may have them and there is room.
 func (m *messages) write(r *record, msg *message, p []byte) {
-	if room := r.store.opts.MessageBytes - int(msg.chain.size); len(p) > room {
+	room := min(int64(r.store.opts.MessageBytes), int64(msg.size)) - int64(msg.chain.size)
+	if int64(len(p)) > room { // a message is never longer than its prefix says
 		p, msg.truncated = p[:max(room, 0)], true
 	}
 	if msg.inline {
@@ -159,7 +186,7 @@ func (m *messages) inOrder(yield func(*message) bool) {
 }
 
 // cutOff marks what was still coming when the call ended.
-func (m *messages) cutOff() {
+func (m *messages) cutOff(r *record) {
 	for d, i := range m.current {
 		if i == 0 {
 			continue
@@ -167,7 +194,7 @@ func (m *messages) cutOff() {
 		msg := &m.list[i-1]
 		msg.truncated = true
 		if msg.withheld == withheldPending {
-			msg.withheld = withheldCut
+			r.withhold(msg, withheldCut)
 		}
 		m.current[d] = 0
 	}

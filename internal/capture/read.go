@@ -45,29 +45,53 @@ func (s *Store) Call(id ID) (*loomv1.Call, bool) {
 	return found, found != nil
 }
 
+// place is where a call was found.
+type place struct {
+	record *record
+	id     ID
+	at     time.Time
+}
+
+// inOrder returns the places of all calls, oldest first.
+func (s *Store) inOrder() []place {
+	var all []place
+	for r := range s.records {
+		all = append(all, place{r, r.id(), r.startTime()})
+	}
+	slices.SortFunc(all, func(a, b place) int {
+		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id.Generation, b.id.Generation), cmp.Compare(a.id.Sequence, b.id.Sequence))
+	})
+	return all
+}
+
+// look calls f with the record locked, if the call is still there.
+func (p place) look(f func(*record)) {
+	p.record.mu.Lock()
+	defer p.record.mu.Unlock()
+	if p.record.known() && p.record.id() == p.id {
+		f(p.record)
+	}
+}
+
 // Summaries returns the newest calls, or all if newest is 0, oldest first.
 func (s *Store) Summaries(newest int) []*loomv1.CallSummary {
-	var all []*loomv1.CallSummary
-	for r := range s.records {
-		all = append(all, r.summary())
+	places := s.inOrder()
+	if newest > 0 && len(places) > newest {
+		places = places[len(places)-newest:]
 	}
-	slices.SortFunc(all, func(a, b *loomv1.CallSummary) int {
-		return cmp.Or(cmp.Compare(a.GetAt(), b.GetAt()), cmp.Compare(a.GetId(), b.GetId()))
-	})
-	if newest > 0 && len(all) > newest {
-		all = all[len(all)-newest:]
+	out := make([]*loomv1.CallSummary, 0, len(places))
+	for _, p := range places {
+		p.look(func(r *record) { out = append(out, r.summary()) })
 	}
-	return all
+	return out
 }
 
 // Calls yields all calls, whole, oldest first.
 func (s *Store) Calls(yield func(*loomv1.Call) bool) {
-	for _, summary := range s.Summaries(0) {
-		id, err := ParseID(summary.GetId())
-		if err != nil {
-			continue // of a call that was added: it is found by its text
-		}
-		if c, ok := s.Call(id); ok && !yield(c) {
+	for _, p := range s.inOrder() {
+		var c *loomv1.Call
+		p.look(func(r *record) { c = r.call() })
+		if c != nil && !yield(c) {
 			return
 		}
 	}

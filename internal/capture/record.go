@@ -42,6 +42,10 @@ type recorded struct {
 	code    uint32
 	change  uint64 // when it was last published, as Store.Cursor counts; 0: never
 	charged int64  // bytes besides those of messages that it counts for
+	// reserved is how much of charged Store.held has while the call is open,
+	// besides recordBytes.
+	reserved int64
+	pending  int // redactions in the background
 
 	request, response *block
 	interim, trailers *block // nil: none came
@@ -135,14 +139,17 @@ func (r *record) Observe(e callevent.Event) {
 			return
 		}
 		s := e.Summary
-		r.ended, r.ender, r.code, r.hasCode, r.detail, r.reason = true, s.Ender, s.Code, s.HasCode, s.Detail, s.Reason
-		r.messages.cutOff()
+		r.ended, r.ender, r.code, r.hasCode, r.reason = true, s.Ender, s.Code, s.HasCode, s.Reason
+		if !r.store.blocks.hides("grpc-message") {
+			r.detail = s.Detail
+		}
+		r.messages.cutOff(r)
 	}
 	r.touch()
-	charged := r.charged
+	charged, ready := r.charged-r.reserved, r.pending == 0
 	r.mu.Unlock()
 	if e.Kind == callevent.End {
-		r.store.finish(r, charged)
+		r.store.finish(r, charged, ready)
 	}
 }
 
@@ -173,10 +180,10 @@ func (r *record) routed(e *callevent.Event) {
 
 // ruled returns what must be done to the messages of the call; nil: nothing.
 func (r *record) ruled(now time.Time) *[2]Rule {
-	if known := r.request.ruled.Load(); known != nil && known.backend == r.backend && now.Before(known.until) {
+	if known := r.request.ruled.Load(); known != nil && known.backend == r.backend && known.path == r.path && now.Before(known.until) {
 		return known.rules
 	}
-	fresh := &ruled{backend: r.backend, until: now.Add(ruleTime)}
+	fresh := &ruled{backend: r.backend, path: r.path, until: now.Add(ruleTime)}
 	request, response := r.store.opts.Rules(r.backend, r.path)
 	if request != (Rule{}) || response != (Rule{}) {
 		fresh.rules = &[2]Rule{callevent.Up: request, callevent.Down: response}
@@ -195,11 +202,13 @@ func (r *record) rule(d callevent.Direction) Rule {
 
 // piece notes a part of a message.
 func (r *record) piece(e *callevent.Event, at time.Duration) {
-	r.times.lastByte = max(at, 1)
 	if e.Direction == callevent.Up {
 		r.times.firstByte = first(r.times.firstByte, at)
-	} else if e.Last {
-		r.times.firstMessage = first(r.times.firstMessage, at)
+	} else {
+		r.times.lastByte = max(at, 1)
+		if e.Last {
+			r.times.firstMessage = first(r.times.firstMessage, at)
+		}
 	}
 	r.messages.piece(r, e, at)
 }

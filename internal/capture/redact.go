@@ -22,6 +22,10 @@ type redaction struct {
 // redact takes out of a whole message what must not be stored, at once or
 // soon. r is locked.
 func (r *record) redact(msg *message) {
+	if msg.truncated {
+		r.withhold(msg, withheldLong)
+		return
+	}
 	if !msg.compressed && msg.size <= redactAtOnce {
 		out, changed, err := r.rule(msg.direction).Body.Apply("", false, r.bytes(msg))
 		r.redacted(msg, out, changed, err)
@@ -29,6 +33,7 @@ func (r *record) redact(msg *message) {
 	}
 	select {
 	case r.store.redactions <- redaction{r, r.seq, msg.direction, msg.sequence}:
+		r.pending++
 	default:
 		r.withhold(msg, withheldBusy)
 		r.store.dropped.redactions.Add(1)
@@ -47,16 +52,33 @@ func (r *record) withhold(msg *message, why string) {
 func (r *record) redacted(msg *message, out []byte, changed bool, err error) {
 	switch {
 	case err != nil:
-		r.withhold(msg, "what must not be stored could not be taken out of it: "+err.Error())
+		r.withhold(msg, "what must not be stored could not be taken out of it: "+text(err.Error()))
 	case changed:
 		r.withhold(msg, "")
-		msg.inline, msg.redacted, msg.compressed = false, true, false
-		msg.chain = chain{}
-		if r.store.arena.write(&msg.chain, out) < len(out) {
-			msg.truncated, r.noRoom = true, true
-		}
+		msg.redacted, msg.compressed = true, false
+		r.replace(msg, out)
 	default:
 		msg.withheld = ""
+	}
+}
+
+// replace stores other bytes for a message that has none now. r is locked.
+func (r *record) replace(msg *message, p []byte) {
+	if len(p) > r.store.opts.MessageBytes {
+		p, msg.truncated = p[:r.store.opts.MessageBytes], true
+	}
+	if msg.inline && len(p) <= int(msg.size) {
+		msg.chain.size = uint32(copy(r.inline[msg.chain.head:], p))
+		return
+	}
+	msg.inline, msg.chain = false, chain{}
+	write := r.store.write
+	if r.ended {
+		write = r.store.arena.write // its holder must not take Store.mu
+	}
+	if write(&msg.chain, p) < len(p) {
+		msg.truncated, r.noRoom = true, true
+		r.store.dropped.bytes.Add(1)
 	}
 }
 
@@ -77,6 +99,7 @@ func (s *Store) redactOne(q redaction) {
 	r.mu.Lock()
 	msg := r.find(q)
 	if msg == nil {
+		r.redactionDone(q)
 		r.mu.Unlock()
 		return
 	}
@@ -89,6 +112,18 @@ func (s *Store) redactOne(q redaction) {
 	if msg := r.find(q); msg != nil {
 		r.redacted(msg, out, changed, err)
 		r.touch()
+	}
+	r.redactionDone(q)
+}
+
+// redactionDone hands a call that has ended to the session file once none of
+// its messages is withheld for the moment only. r is locked.
+func (r *record) redactionDone(q redaction) {
+	if r.seq != q.seq || r.pending == 0 {
+		return
+	}
+	if r.pending--; r.pending == 0 && r.ended {
+		r.store.toSession(r)
 	}
 }
 

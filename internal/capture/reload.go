@@ -13,9 +13,14 @@ import (
 	loomv1 "loom/api/loom/v1"
 )
 
-// sessionLine is how long a line of a session file may be: a call of 320
-// messages of 256 KiB, with what JSON adds. A longer one is passed over.
-const sessionLine = 128 << 20
+const (
+	// sessionBytes is how many bytes of messages a call has in a session file.
+	// A line is read into memory whole, and decoded beside that.
+	sessionBytes = 8 << 20
+	// sessionLine is how long a line of a session file may be: such a call, a
+	// third longer in base64, with its metadata. A longer one is passed over.
+	sessionLine = 16 << 20
+)
 
 // LoadSession adds the calls of the session files, the oldest first. What
 // cannot be read is said in the log and passed over. It returns how many
@@ -33,6 +38,13 @@ func (s *Store) LoadSession(o SessionOptions) int {
 }
 
 func (s *Store) loadFile(path string) (read int, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, fmt.Errorf("look for the session file: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return 0, errors.New("it is no regular file: it might have no end")
+	}
 	f, err := os.Open(path) //nolint:gosec // the operator chose the folder, and the name is checked
 	if err != nil {
 		return 0, fmt.Errorf("open the session file: %w", err)
@@ -45,15 +57,18 @@ func (s *Store) loadFile(path string) (read int, err error) {
 // were passed over.
 func (s *Store) loadLines(r *bufio.Reader) (read int, err error) {
 	wrong, first := 0, error(nil)
-	for number := 1; ; number++ {
-		line, err := readLine(r)
-		if errors.Is(err, io.EOF) && len(line) == 0 {
-			break
+	var line []byte
+	for number, end := 1, false; !end; number++ {
+		line, err = readLine(r, line[:0])
+		if end = errors.Is(err, io.EOF); end {
+			err = nil
 		}
-		if err == nil || errors.Is(err, io.EOF) {
+		blank := len(line) == 0 && err == nil
+		if err == nil && !blank {
 			err = s.loadLine(line)
 		}
 		switch {
+		case blank:
 		case err == nil:
 			read++
 		case errors.Is(err, errRead):
@@ -71,12 +86,12 @@ func (s *Store) loadLines(r *bufio.Reader) (read int, err error) {
 }
 
 func (s *Store) loadLine(line []byte) error {
-	if len(line) == 0 {
-		return nil
-	}
 	c := new(loomv1.Call)
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(line, c); err != nil {
 		return fmt.Errorf("it is not the record of a call: %w", err)
+	}
+	if id, err := ParseID(c.GetId()); err == nil && id.Generation == s.opts.Generation {
+		return fmt.Errorf("call %s has an id that this process gives itself", c.GetId())
 	}
 	return s.Add(c)
 }
@@ -86,25 +101,22 @@ var (
 	errTooLong = fmt.Errorf("it has more than %d bytes", sessionLine)
 )
 
-// readLine returns the next line without its end. One that is too long is
-// read past.
-func readLine(r *bufio.Reader) ([]byte, error) {
-	var line []byte
+// readLine reads the next line into line, without its end. One that is too
+// long is read past.
+func readLine(r *bufio.Reader, line []byte) ([]byte, error) {
 	tooLong := false
 	for {
 		part, err := r.ReadSlice('\n')
 		if tooLong = tooLong || len(line)+len(part) > sessionLine; !tooLong {
 			line = append(line, part...)
-		} else {
-			line = nil
 		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		case err != nil && !errors.Is(err, io.EOF):
-			return nil, fmt.Errorf("%w: %w", errRead, err)
+			return line, fmt.Errorf("%w: %w", errRead, err)
 		case tooLong:
-			return nil, errTooLong
+			return line, errTooLong
 		case err == nil:
 			return line[:len(line)-1], nil
 		default:

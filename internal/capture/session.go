@@ -12,6 +12,8 @@ import (
 
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	loomv1 "loom/api/loom/v1"
 )
 
 // sessionQueue is how many calls may wait to be written. Beyond it they are
@@ -44,7 +46,8 @@ type Session struct {
 	file    *os.File
 	out     *bufio.Writer
 	written int64
-	failing bool // the last write failed, and that was said
+	waiting uint64 // calls in out
+	failing bool   // the last write failed, and that was said
 }
 
 // OpenSession begins to write the calls of s that end from now on. A file that
@@ -110,15 +113,32 @@ func (w *Session) append(q queued) {
 	}
 	c := q.record.call()
 	q.record.mu.Unlock()
+	shorten(c)
 	line, err := protojson.Marshal(c)
 	if err == nil {
 		err = w.write(append(line, '\n'))
 	}
 	if err != nil {
 		w.lost.Add(1)
+		w.say(err)
+		return
 	}
-	w.say(err)
+	w.waiting++
 }
+
+// shorten leaves out bytes of messages, the last ones first, that would make
+// the line of a call too long to be read back.
+func shorten(c *loomv1.Call) {
+	left := sessionBytes
+	for _, m := range c.GetMessages() {
+		if left -= len(m.GetData()); left < 0 {
+			m.Data, m.Withheld = nil, withheldLine
+		}
+	}
+}
+
+// withheldLine is why a message is without bytes in the session file.
+const withheldLine = "the session file has no room for so large a call"
 
 func (w *Session) write(line []byte) error {
 	if w.file != nil && w.written+int64(len(line)) > w.opts.Size && w.written > 0 {
@@ -165,18 +185,21 @@ func (w *Session) open() error {
 	return nil
 }
 
-// abandon gives up a file that cannot be written.
+// abandon gives up a file that cannot be written, and the calls that wait in
+// front of it.
 func (w *Session) abandon() {
 	_ = w.file.Close() // it failed already, and that is reported
 	w.file, w.out = nil, nil
+	w.lost.Add(w.waiting)
+	w.waiting = 0
 }
 
 // rotate moves the files up by one and forgets the oldest.
 func (w *Session) rotate() error {
-	err := w.out.Flush()
-	if closing := w.file.Close(); err == nil {
-		err = closing
+	if err := w.flushed(); err != nil {
+		return err
 	}
+	err := w.file.Close()
 	w.file, w.out = nil, nil
 	if err != nil {
 		return fmt.Errorf("finish a session file: %w", err)
@@ -201,13 +224,19 @@ func (o SessionOptions) numbered(i int) string {
 }
 
 func (w *Session) flush() {
-	if w.out == nil {
-		return
+	if w.waiting > 0 {
+		w.say(w.flushed())
 	}
+}
+
+// flushed writes what waits in memory.
+func (w *Session) flushed() error {
 	if err := w.out.Flush(); err != nil {
 		w.abandon()
-		w.say(fmt.Errorf("write the session file: %w", err))
+		return fmt.Errorf("write the session file: %w", err)
 	}
+	w.waiting = 0
+	return nil
 }
 
 // say logs when writing begins to fail, and when it works again.

@@ -47,9 +47,10 @@ func New(o Options) (*Store, error) {
 	if o.Calls < 1 || o.Bytes < 1 {
 		return nil, errors.New("capture: a ring needs room for one call")
 	}
-	if o.Bytes/blockSize >= math.MaxUint32 {
-		return nil, errors.New("capture: a ring of more than 8 TiB")
+	if o.Bytes/blockSize >= math.MaxUint32 || o.Bytes > math.MaxInt {
+		return nil, errors.New("capture: a ring of more than 8 TiB, or than can be addressed")
 	}
+	o.MessageBytes = min(max(o.MessageBytes, 0), maxMessageBytes)
 	a, err := newArena(o.Bytes)
 	if err != nil {
 		return nil, err
@@ -138,6 +139,10 @@ func (s *Store) takeLocked() *record {
 	return r
 }
 
+// maxMessageBytes is how much of a message can be kept: what the arena counts
+// in 32 bits, also on machines where an int has no more.
+const maxMessageBytes = 1 << 30
+
 // slab is how many records are made at a time. Those that are used one after
 // the other then lie side by side.
 const slab = 64
@@ -173,10 +178,11 @@ func (s *Store) evictLocked() bool {
 }
 
 // finish makes a call that has ended one that may be forgotten. charged is
-// what it costs now.
-func (s *Store) finish(r *record, charged int64) {
-	if session := s.session.Load(); session != nil {
-		session.offer(queued{r, r.seq})
+// what it costs now, without what is reserved for it. It is ready if nothing
+// in the background will change its record.
+func (s *Store) finish(r *record, charged int64, ready bool) {
+	if ready {
+		s.toSession(r)
 	}
 	s.mu.Lock()
 	s.open--
@@ -187,15 +193,24 @@ func (s *Store) finish(r *record, charged int64) {
 	s.mu.Unlock()
 }
 
+// toSession has a call written to the session file. Its record cannot become
+// that of another one meanwhile: r is locked, or not yet in the list.
+func (s *Store) toSession(r *record) {
+	if session := s.session.Load(); session != nil {
+		session.offer(queued{r, r.seq})
+	}
+}
+
 // discard frees the record of a call that was not to be recorded.
 func (s *Store) discard(r *record) {
 	r.mu.Lock()
+	reserved := r.reserved
 	r.reset()
 	r.mu.Unlock()
 	s.mu.Lock()
 	s.open--
 	s.kept--
-	s.held -= recordBytes
+	s.held -= recordBytes + reserved
 	r.next, s.free = s.free, r
 	s.mu.Unlock()
 }
@@ -224,11 +239,31 @@ func (s *Store) write(c *chain, p []byte) int {
 	return n
 }
 
+// reserve makes room for n bytes outside the arena. It reports false if there
+// is none.
+func (s *Store) reserve(n int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.held+n+s.arena.bytes() > s.opts.Bytes {
+		if !s.evictLocked() {
+			return false
+		}
+	}
+	s.held += n
+	return true
+}
+
 // Clear forgets the calls that have ended.
 func (s *Store) Clear() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for s.evictLocked() {
+	left := s.kept - s.open
+	s.mu.Unlock()
+	for ; left > 0; left -= slab {
+		s.mu.Lock() // not for all at once: calls that begin wait for it
+		for range min(left, slab) {
+			s.evictLocked()
+		}
+		s.mu.Unlock()
 	}
 }
 
