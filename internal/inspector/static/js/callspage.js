@@ -82,7 +82,7 @@ export class CallsPage {
       ArrowDown: () => this.list.move(1), ArrowUp: () => this.list.move(-1),
       PageDown: () => this.list.move(this.list.pageSize), PageUp: () => this.list.move(-this.list.pageSize),
       Enter: () => this.#open(this.calls.selected),
-      Escape: () => { if (this.place.id) this.#close(); else this.bar.set(""); },
+      Escape: withCall(() => this.#close()),
       "[": withCall(() => this.detail.turn(-1)), "]": withCall(() => this.detail.turn(1)),
       " ": () => this.#pause(), End: () => this.list.follow(true),
       c: withCall(() => this.detail.copyGrpcurl()), y: withCall(() => this.detail.copyJson()),

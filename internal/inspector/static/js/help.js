@@ -5,7 +5,7 @@ import { openDialog } from "./dialog.js";
 
 /** @type {[string[], string][]} */
 const KEYS = [
-  [["/"], "Filter"], [["j", "k"], "Next and previous call"], [["Enter"], "Open the call"], [["Esc"], "Close, then leave the filter"],
+  [["/"], "Filter"], [["j", "k"], "Next and previous call"], [["Enter"], "Open the call"], [["Esc"], "Leave the filter, close the call"],
   [["[", "]"], "Previous and next tab"], [["Space"], "Pause"], [["End"], "Follow the newest"], [["c"], "Copy as grpcurl"],
   [["y"], "Copy as JSON"], [["r"], "Replay"], [["e"], "Edit and send again"], [["p"], "Pin"], [["?"], "This help"],
 ];

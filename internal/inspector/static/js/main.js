@@ -9,7 +9,7 @@ import { themeButton } from "./theme.js";
 import { Keys } from "./keys.js";
 import { help } from "./help.js";
 import { login } from "./login.js";
-import { go, read } from "./router.js";
+import { address, go, read } from "./router.js";
 import { notice } from "./toast.js";
 
 /** Until loomd answers at all, in milliseconds. */
@@ -33,6 +33,8 @@ const PAGES = [
 ];
 
 const nav = h("nav", { class: "nav", "aria-label": "Parts of loomd" }, PAGES.map(([key, name]) => h("a", { href: "#/" + key, class: "nav-tab", data: { page: key } }, name)));
+// Going to another tab and back must not lose the filter.
+calls.bar.addEventListener("filter", () => nav.firstElementChild?.setAttribute("href", address({ q: calls.bar.text })));
 const version = h("span", { class: "version dim" });
 const keys = new Keys({ ...calls.commands(), "?": () => help(keys.on, (on) => keys.use(on)) });
 const main = h("main", { id: "main" });
