@@ -164,12 +164,18 @@ func configuration(ctx context.Context, f *flags, env lookupEnv) (*demoParts, *c
 	}
 }
 
-// withFlag adds to the error of a listener which flag chooses its address.
+// withFlag adds to the error of an address which flag chooses it.
 func withFlag(err error, f *flags) error {
-	if _, ok := errors.AsType[*server.ListenError](err); ok && f.config == "" {
+	taken, ok := errors.AsType[*server.ListenError](err)
+	if !ok || f.config != "" {
+		return err
+	}
+	switch name := taken.Listener; name {
+	case "inspector", "metrics":
+		return fmt.Errorf("%w; choose another address with -%s, or -%s off", err, name, name)
+	default:
 		return fmt.Errorf("%w; choose another address with -listen", err)
 	}
-	return err
 }
 
 // report writes err and returns the exit code that goes with it.
