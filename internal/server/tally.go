@@ -109,7 +109,7 @@ func (l *load) quantile(share float64) int64 {
 		return 0
 	}
 	want, sum := share*float64(total), uint64(0)
-	for i, n := range counts {
+	for i, n := range &counts {
 		if sum += n; float64(sum) >= want {
 			return bound(i)
 		}
