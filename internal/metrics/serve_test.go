@@ -119,7 +119,7 @@ func TestSilentPeers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer nc.Close()
+		t.Cleanup(func() { nc.Close() })
 	}
 	begun := time.Now()
 	if status, _, _ := s.ask(http.MethodGet, "/healthz", ""); status != http.StatusOK {
