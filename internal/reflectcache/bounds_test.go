@@ -59,6 +59,9 @@ func TestInventedNames(t *testing.T) {
 				if n := b.streams.Load(); n > 2*maxGuesses+10 {
 					t.Errorf("%d fetches for invented names", n)
 				}
+				if s := c.Stats(); s.Unasked < 15_000 || s.Services != 1 || s.Backends != 1 || s.Bytes == 0 {
+					t.Errorf("stats: %+v", s)
+				}
 				if s := c.shelf("b"); len(s.entries) != 1 || len(s.methods) != 2 {
 					t.Errorf("the shelf holds %d services and %d methods", len(s.entries), len(s.methods))
 				}
@@ -114,6 +117,9 @@ func TestWaitingIsBounded(t *testing.T) {
 			}
 			leave()
 			wg.Wait()
+		}
+		if s := c.Stats(); s.Busy != 2 || s.Fetches != 1 {
+			t.Errorf("stats: %+v", s)
 		}
 		b.set(func(b *backend) { b.hang = false })
 		time.Sleep(defaultTimeout + defaultNegativeTTL)

@@ -68,6 +68,12 @@ type Cache struct {
 	view    atomic.Pointer[view]
 	misses  misses
 
+	// What Stats tells.
+	fetches   atomic.Uint64
+	unasked   atomic.Uint64
+	busy      atomic.Uint64
+	forgotten atomic.Uint64
+
 	// Guarded by mu.
 	mu      sync.Mutex
 	changes []Change

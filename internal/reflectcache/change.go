@@ -38,7 +38,7 @@ func (c *Cache) record(before, after *entry) {
 	slices.Sort(paths)
 	for _, path := range slices.Compact(paths) {
 		old, now := before.methods[path], after.methods[path]
-		what := ""
+		var what string
 		switch {
 		case old == nil:
 			what = "added"

@@ -28,23 +28,23 @@ func newDesk(backend string) *desk {
 
 // take notes a wish. A sure one is for a service that the backend has said to
 // have; others are names that a caller may have invented, and only so many are
-// asked for in a period. It reports whether the wish is newly noted, and whether
-// the caller must start a goroutine for it.
-func (d *desk) take(service string, e *entry, sure bool, now, period time.Duration) (noted, start bool) {
+// asked for in a period. It reports whether the wish is newly noted, whether the
+// caller must start a goroutine for it, and whether there was no place for it.
+func (d *desk) take(service string, e *entry, sure bool, now, period time.Duration) (noted, start, full bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, have := d.wishes[service]; have {
-		return false, false
+		return false, false, false
 	}
 	if len(d.wishes) >= maxWishes {
-		return false, false
+		return false, false, true
 	}
 	if !sure {
 		if now-d.window >= period {
 			d.window, d.guesses = now, 0
 		}
 		if d.guesses >= maxGuesses {
-			return false, false
+			return false, false, true
 		}
 		d.guesses++
 	}
@@ -52,7 +52,7 @@ func (d *desk) take(service string, e *entry, sure bool, now, period time.Durati
 	d.wishes[service] = e
 	d.queue = append(d.queue, service)
 	start, d.busy = !d.busy, true
-	return true, start
+	return true, start, false
 }
 
 // next returns the wish to fetch now: the first that prefer likes, or else the
@@ -104,7 +104,10 @@ func (c *Cache) renew(s *shelf, e *entry) {
 
 // wish notes that a service is wanted and sees to it that somebody works on it.
 func (c *Cache) wish(d *desk, service string, e *entry, sure bool) bool {
-	noted, start := d.take(service, e, sure, c.now(), c.opt.NegativeTTL)
+	noted, start, full := d.take(service, e, sure, c.now(), c.opt.NegativeTTL)
+	if full {
+		c.unasked.Add(1)
+	}
 	if start {
 		if !c.begin() {
 			d.clear()

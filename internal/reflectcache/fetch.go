@@ -17,6 +17,7 @@ import (
 func (c *Cache) await(ctx context.Context, what string, join func() <-chan singleflight.Result) (any, error) {
 	if c.waiting.Add(1) > maxWaiting {
 		c.waiting.Add(-1)
+		c.busy.Add(1)
 		return nil, ErrBusy
 	}
 	if !c.begin() {
@@ -56,15 +57,27 @@ func (c *Cache) turn(d *desk, run func() (any, error)) (any, error) {
 		return nil, ErrClosed
 	}
 	defer c.running.Done()
-	for _, slots := range []chan struct{}{d.slots, c.slots} {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		case <-c.ctx.Done():
-			return nil, ErrClosed
-		}
+	// Its own backend's first: who waits there holds nothing that others need.
+	if !c.occupy(d.slots) {
+		return nil, ErrClosed
 	}
+	defer func() { <-d.slots }()
+	if !c.occupy(c.slots) {
+		return nil, ErrClosed
+	}
+	defer func() { <-c.slots }()
+	c.fetches.Add(1)
 	return run()
+}
+
+// occupy waits for a slot. It reports false if the cache is closed first.
+func (c *Cache) occupy(slots chan struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
 }
 
 // found is the outcome of one fetch of a service.
@@ -204,6 +217,7 @@ func (c *Cache) keep(e *entry, refused error) (kept, replaced *entry) {
 		}
 		next.remove(oldest.service)
 		c.bytes -= oldest.cost
+		c.forgotten.Add(1)
 	}
 	next.put(e)
 	c.bytes += e.cost

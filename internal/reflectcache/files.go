@@ -113,8 +113,17 @@ func readProtoset(name string) (*descriptorpb.FileDescriptorSet, error) {
 	return set, nil
 }
 
+// readBounded reads a file as a whole. A pipe or a device might have no end, or
+// no beginning.
 func readBounded(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", name)
+	}
+	f, err := os.Open(name) //nolint:gosec // the configuration names the file
 	if err != nil {
 		return nil, err
 	}

@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"loom/internal/decode"
@@ -65,8 +65,8 @@ func TestProtosets(t *testing.T) {
 // folders above them.
 func TestSourceFiles(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "api/acme/common.proto"), []byte(`syntax = "proto3"; package acme; message Common { int32 a = 1; }`))
-	name := write(t, filepath.Join(dir, "api/acme/v1/s.proto"), []byte(`syntax = "proto3"; package acme.v1;
+	write(t, filepath.Join(dir, "api", "acme", "common.proto"), []byte(`syntax = "proto3"; package acme; message Common { int32 a = 1; }`))
+	name := write(t, filepath.Join(dir, "api", "acme", "v1", "s.proto"), []byte(`syntax = "proto3"; package acme.v1;
 		import "acme/common.proto"; import "google/protobuf/any.proto";
 		message Answer { acme.Common common = 1; google.protobuf.Any any = 2; } service S { rpc M(Answer) returns (Answer); }`))
 	c := cache(t, mute(t), withFiles(name))
@@ -82,12 +82,17 @@ func TestSourceFiles(t *testing.T) {
 func TestFilesOfNoUse(t *testing.T) {
 	dir := t.TempDir()
 	good := write(t, filepath.Join(dir, "good.protoset"), marshal(t, set(t, shop)))
+	pipe := filepath.Join(dir, "pipe.protoset")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		file string
 		word string
 	}{
 		"not there":          {filepath.Join(dir, "none.protoset"), "none.protoset"},
 		"a folder":           {dir, dir},
+		"a pipe":             {pipe, "pipe.protoset"},
 		"garbage":            {write(t, filepath.Join(dir, "garbage.protoset"), []byte("no protoset")), "garbage.protoset"},
 		"empty":              {write(t, filepath.Join(dir, "empty.protoset"), nil), "empty.protoset"},
 		"too large":          {write(t, filepath.Join(dir, "large.protoset"), make([]byte, maxFetchBytes+1)), "large.protoset"},
@@ -192,7 +197,7 @@ func TestAddFileSetFaults(t *testing.T) {
 	if err := c.AddFileSet("b", &descriptorpb.FileDescriptorSet{}, decode.FromDisk); err != nil {
 		t.Errorf("an empty set: %v", err)
 	}
-	broken := &descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{{Name: proto.String("x.proto"), Dependency: []string{"y.proto"}}}}
+	broken := &descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{{Name: new("x.proto"), Dependency: []string{"y.proto"}}}}
 	if err := c.AddFileSet("b", broken, decode.FromDisk); err == nil || !strings.Contains(err.Error(), "y.proto") {
 		t.Errorf("a broken set: %v", err)
 	}
@@ -225,12 +230,12 @@ func TestMemoryIsBounded(t *testing.T) {
 		files := map[string][]byte{}
 		for i := range 5 {
 			f := sources(t, shop)["item.proto"]
-			f.Name, f.Package = proto.String(fmt.Sprintf("f%d.proto", i)), proto.String(fmt.Sprintf("p%d", i))
-			f.MessageType[0].Field[0].JsonName = proto.String(strings.Repeat("x", size))
-			f.MessageType[0].Field[2].TypeName = proto.String(fmt.Sprintf(".p%d.Kind", i))
-			item := proto.String(fmt.Sprintf(".p%d.Item", i))
-			f.Service = []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("S"), Method: []*descriptorpb.MethodDescriptorProto{
-				{Name: proto.String("Do"), InputType: item, OutputType: item},
+			f.Name, f.Package = new(fmt.Sprintf("f%d.proto", i)), new(fmt.Sprintf("p%d", i))
+			f.MessageType[0].Field[0].JsonName = new(strings.Repeat("x", size))
+			f.MessageType[0].Field[2].TypeName = new(fmt.Sprintf(".p%d.Kind", i))
+			item := new(fmt.Sprintf(".p%d.Item", i))
+			f.Service = []*descriptorpb.ServiceDescriptorProto{{Name: new("S"), Method: []*descriptorpb.MethodDescriptorProto{
+				{Name: new("Do"), InputType: item, OutputType: item},
 			}}}
 			files[f.GetName()] = marshal(t, f)
 		}
@@ -240,8 +245,8 @@ func TestMemoryIsBounded(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		known := slices.Sorted(maps.Keys(c.shelf("b").entries))
-		if want := []string{"a.A", "p1.S", "p2.S", "p3.S", "p4.S"}; !slices.Equal(known, want) || c.bytes > maxMemory {
-			t.Errorf("known: %v, %d bytes; want %v", known, c.bytes, want)
+		if want := []string{"a.A", "p1.S", "p2.S", "p3.S", "p4.S"}; !slices.Equal(known, want) || c.Stats().Bytes > maxMemory || c.Stats().Forgotten != 1 {
+			t.Errorf("known: %v, want %v; %+v", known, want, c.Stats())
 		}
 	})
 }

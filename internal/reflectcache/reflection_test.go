@@ -174,7 +174,7 @@ func TestMissingFiles(t *testing.T) {
 func TestBrokenService(t *testing.T) {
 	b := newBackend(t)
 	f := sources(t, shop)["shop.proto"]
-	f.MessageType = append(f.MessageType, f.MessageType[0]) // declared twice
+	f.MessageType = append(f.GetMessageType(), f.GetMessageType()[0]) // declared twice
 	b.set(func(b *backend) { b.files["shop.proto"] = marshal(t, f) })
 	c := cache(t, b, nil)
 	if _, err := c.Method(t.Context(), "b", get); err == nil || !strings.Contains(err.Error(), "shop.proto") {

@@ -165,6 +165,7 @@ func (c *Cache) shrink(keep *entry) {
 		next := c.shelf(oldest.backend).clone()
 		next.remove(oldest.service)
 		c.bytes -= oldest.cost
+		c.forgotten.Add(1)
 		c.publish(oldest.backend, next)
 	}
 }

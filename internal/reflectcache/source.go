@@ -1,6 +1,7 @@
 package reflectcache
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -79,25 +80,17 @@ func collect[F protoreflect.FileDescriptor](set *descriptorpb.FileDescriptorSet,
 	for _, f := range compiled {
 		add(f)
 	}
-	if len(set.File) > maxFetchFiles {
+	if len(set.GetFile()) > maxFetchFiles {
 		return fmt.Errorf("over %d files", maxFetchFiles)
 	}
 	return nil
 }
 
-// openSource opens a source file, of which no more than maxSourceBytes are read.
+// openSource reads a source file of at most maxSourceBytes.
 func openSource(name string) (io.ReadCloser, error) {
-	f, err := os.Open(name)
+	data, err := readBounded(name, maxSourceBytes)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxSourceBytes) {
-		err = fmt.Errorf("%s is no file of at most %d bytes", name, maxSourceBytes)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return io.NopCloser(bytes.NewReader(data)), nil
 }
