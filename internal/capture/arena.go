@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // blockSize is what message bytes are kept in. Smaller ones would spend more
@@ -24,13 +25,13 @@ type chain struct {
 // heap: the garbage collector would otherwise let garbage grow to a multiple
 // of it.
 type arena struct {
-	memory []byte // immutable
+	memory []byte        // immutable
+	used   atomic.Uint32 // blocks; changed with mu held
 
 	mu sync.Mutex
 	// Guarded by mu.
 	free  uint32 // first of the free blocks that were used before
 	fresh uint32 // how many blocks were ever used
-	used  uint32
 }
 
 func newArena(size int64) (*arena, error) {
@@ -62,16 +63,14 @@ func (a *arena) take() (uint32, bool) {
 	default:
 		return 0, false
 	}
-	a.used++
+	a.used.Add(1)
 	binary.NativeEndian.PutUint32(a.block(n), 0)
 	return n, true
 }
 
 // bytes returns how much is in use.
 func (a *arena) bytes() int64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return int64(a.used) * blockSize
+	return int64(a.used.Load()) * blockSize
 }
 
 // release gives the blocks of c back, and empties it.
@@ -83,7 +82,7 @@ func (a *arena) release(c *chain) {
 	a.mu.Lock()
 	binary.NativeEndian.PutUint32(a.block(c.tail), a.free)
 	a.free = c.head
-	a.used -= blocks
+	a.used.Add(-blocks)
 	a.mu.Unlock()
 	*c = chain{}
 }

@@ -17,14 +17,13 @@ const attemptsKept = 16
 // loomd writes ten thousand of them in turn, more than its caches hold: what a
 // small call needs is kept close together.
 type record struct {
-	store *Store // immutable
+	store *Store  // immutable
+	next  *record // guarded by Store.mu: the call that ended after it, or the next free record
 
 	mu sync.Mutex
 	// Guarded by mu.
 	recorded
 	inline [inlineBytes]byte // bytes of messages
-
-	next *record // guarded by Store.mu: the call that ended after it, or the next free record
 }
 
 // recorded is what is known of a call. While the call is open only its

@@ -105,8 +105,8 @@ func audit(s *Store) error {
 		}
 	}
 	switch {
-	case s.arena.used != blocks:
-		return fmt.Errorf("the arena has %d blocks in use, its chains %d", s.arena.used, blocks)
+	case s.arena.used.Load() != blocks:
+		return fmt.Errorf("the arena has %d blocks in use, its chains %d", s.arena.used.Load(), blocks)
 	case s.kept != ended+s.open || taken != s.kept:
 		return fmt.Errorf("kept %d, ended %d, open %d, taken %d", s.kept, ended, s.open, taken)
 	case s.kept > s.opts.Calls:
