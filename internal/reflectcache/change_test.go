@@ -130,3 +130,22 @@ func TestChangesAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestComparisonIsBounded has two schemas whose messages can be paired in
+// 160,000 ways.
+func TestComparisonIsBounded(t *testing.T) {
+	ring := func(length int) map[string]string {
+		var text strings.Builder
+		text.WriteString(`syntax = "proto3"; package r; service R { rpc Do(M0) returns (M0); } `)
+		for i := range length {
+			fmt.Fprintf(&text, "message M%d { M%d next = 1; } ", i, (i+1)%length)
+		}
+		return map[string]string{"r.proto": text.String()}
+	}
+	for length, same := range map[int]bool{200: true, 401: false} {
+		a, b := linkSet(set(t, ring(400))), linkSet(set(t, ring(length)))
+		if got := sameShape(a.services["r.R"].Methods().Get(0), b.services["r.R"].Methods().Get(0)); got != same {
+			t.Errorf("rings of 400 and %d messages: same %v, want %v", length, got, same)
+		}
+	}
+}

@@ -99,7 +99,7 @@ func (c *Cache) climb(d *desk, service string, generation uint64) (any, error) {
 	if c.now() < s.refusedUntil {
 		refused = s.refused
 	}
-	f := c.ladder(d.backend, service, refused)
+	f := c.ladder(s.entries[service], d.backend, service, refused)
 	if c.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
@@ -107,6 +107,7 @@ func (c *Cache) climb(d *desk, service string, generation uint64) (any, error) {
 		return c.keepMiss(d.backend, service, f, generation)
 	}
 	e := c.newEntry(d.backend, service, f, generation)
+	e.inherit(s.entries[service])
 	before := c.yesterday(e)
 	if c.disk != nil && e.source == decode.FromReflection {
 		c.disk.store(d.backend, service, e.linked)
@@ -121,8 +122,9 @@ func (c *Cache) climb(d *desk, service string, generation uint64) (any, error) {
 	return kept, nil
 }
 
-// ladder asks reflection, then the configured files, then the disk.
-func (c *Cache) ladder(backend, service string, refused error) found {
+// ladder asks reflection, then the configured files, then the disk. What old
+// has from the disk is not read again.
+func (c *Cache) ladder(old *entry, backend, service string, refused error) found {
 	ctx, cancel := context.WithTimeout(c.ctx, c.opt.Timeout)
 	defer cancel()
 	f := found{err: refused}
@@ -137,6 +139,9 @@ func (c *Cache) ladder(backend, service string, refused error) found {
 		return found{linked: l, source: decode.FromFiles, refused: f.refused}
 	}
 	if c.disk != nil {
+		if old != nil && old.source == decode.FromDisk && old.linked.hash == c.disk.hash(backend, service) {
+			return found{linked: old.linked, source: decode.FromDisk, refused: f.refused}
+		}
 		if l := c.disk.load(backend, service); l != nil && l.services[service] != nil {
 			return found{linked: l, source: decode.FromDisk, refused: f.refused}
 		}

@@ -281,7 +281,7 @@ func FuzzFiles(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		for _, data := range [][]byte{a, b} {
-			_, _ = fileName(data), imports(data)
+			names(data)
 		}
 		l := link([][]byte{a, b})
 		if len(l.problems) > maxProblems {

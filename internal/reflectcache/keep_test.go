@@ -78,6 +78,23 @@ func TestStaleWhileRevalidate(t *testing.T) {
 	})
 }
 
+// TestSameAnswer renews without a change: who derived something from a method
+// may keep it.
+func TestSameAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		c := cache(t, b, nil)
+		wantFields(t, c, get, 3)
+		first, _ := c.Lookup("b", get)
+		c.Drop("b")
+		c.Lookup("b", get)
+		synctest.Wait()
+		if again, _ := c.Lookup("b", get); again != first || b.streams.Load() != 2 {
+			t.Errorf("got %p after %d fetches, want %p after 2", again, b.streams.Load(), first)
+		}
+	})
+}
+
 func TestDrop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t)

@@ -16,6 +16,7 @@ const (
 	maxWishes         = 128      // fetches of one backend that run or wait on behalf of Lookup
 	maxGuesses        = 64       // fetches of one backend in a NegativeTTL for names that it does not list
 	maxMisses         = 1024     // places for names of which nothing is known, 8 KiB
+	maxCompared       = 1 << 16  // pairs of messages compared for a change; large APIs have some thousand
 	maxChanges        = 256      // changes remembered; more than a person reads
 	maxProblems       = 32       // problems remembered of one service, and listed of one backend
 	maxNames          = 4096     // names that one answer to ListServices may hold

@@ -38,20 +38,14 @@ type linker struct {
 // maxImportDepth bounds how deep imports may be nested, for the stack's sake.
 const maxImportDepth = 512
 
-func fileName(data []byte) string {
+// names returns a file's own name and those of its imports; none if it cannot
+// be read.
+func names(data []byte) (name string, imports []string) {
 	var f descriptorpb.FileDescriptorProto
 	if proto.Unmarshal(data, &f) != nil {
-		return ""
+		return "", nil
 	}
-	return f.GetName()
-}
-
-func imports(data []byte) []string {
-	var f descriptorpb.FileDescriptorProto
-	if proto.Unmarshal(data, &f) != nil {
-		return nil
-	}
-	return f.GetDependency()
+	return f.GetName(), f.GetDependency()
 }
 
 // link builds what can be built of the files, and names what cannot.

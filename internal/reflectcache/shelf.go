@@ -58,6 +58,14 @@ type entry struct {
 	fetching atomic.Bool  // a background fetch runs or waits for its turn
 }
 
+// inherit takes the descriptors of an older entry if they are the same, so that
+// what others have derived from them stays good.
+func (e *entry) inherit(old *entry) {
+	if old != nil && old.source == e.source && old.linked.hash == e.linked.hash && slices.Equal(old.linked.problems, e.linked.problems) {
+		e.linked, e.desc, e.methods = old.linked, old.desc, old.methods
+	}
+}
+
 func (s *shelf) clone() *shelf {
 	next := *s
 	next.entries = maps.Clone(s.entries)

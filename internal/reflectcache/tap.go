@@ -28,6 +28,8 @@ type tap struct {
 	// Guarded by mu.
 	mu    sync.Mutex
 	files map[string][]byte // by name
+	named map[string]bool   // files that others import
+	queue []string          // of named, those not looked at by missing
 	size  int
 	heard bool
 	over  bool
@@ -86,7 +88,7 @@ func (t *tap) keep(answer protoreflect.Message) error {
 	files := response.Get(response.Descriptor().Fields().ByName("file_descriptor_proto")).List()
 	for i := range files.Len() {
 		data := files.Get(i).Bytes()
-		name := fileName(data)
+		name, imports := names(data)
 		if _, have := t.files[name]; have {
 			continue
 		}
@@ -98,6 +100,7 @@ func (t *tap) keep(answer protoreflect.Message) error {
 			t.files = make(map[string][]byte)
 		}
 		t.files[name] = slices.Clone(data)
+		t.note(imports)
 	}
 	return nil
 }
@@ -124,20 +127,25 @@ func (t *tap) raw() [][]byte {
 	return raw
 }
 
-// missing returns files that others import and that did not come, but those
-// in asked.
-func (t *tap) missing(asked map[string]bool) []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var names []string
-	for _, data := range t.files {
-		for _, dep := range imports(data) {
-			if _, have := t.files[dep]; !have && !asked[dep] {
-				asked[dep] = true
-				names = append(names, dep)
-			}
+// note remembers imports that are named for the first time. Caller holds t.mu.
+func (t *tap) note(imports []string) {
+	if t.named == nil {
+		t.named = make(map[string]bool)
+	}
+	for _, name := range imports {
+		if !t.named[name] && len(t.named) < maxFetchFiles {
+			t.named[name] = true
+			t.queue = append(t.queue, name)
 		}
 	}
+}
+
+// missing returns files that others import and that did not come, each once.
+func (t *tap) missing() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	names := slices.DeleteFunc(t.queue, func(name string) bool { _, have := t.files[name]; return have })
+	t.queue = nil
 	slices.Sort(names)
 	return names
 }
@@ -145,10 +153,9 @@ func (t *tap) missing(asked map[string]bool) []string {
 // complete asks for the files that are still missing, each once, and returns a
 // sentence for each time that the conversation itself broke.
 func (t *tap) complete(ctx context.Context, client *grpcreflect.Client) (problems []string) {
-	asked := make(map[string]bool)
 	for {
-		names := t.missing(asked)
-		if len(names) == 0 || len(asked) > maxFetchFiles {
+		names := t.missing()
+		if len(names) == 0 {
 			return problems
 		}
 		for _, name := range names {
