@@ -112,7 +112,7 @@ func (s *Server) replayRequest(ctx context.Context, c *loomv1.Call, body *replay
 	if body.Messages != nil {
 		q.Messages, err = s.encode(ctx, q.Backend, q.Path, body.Messages)
 	} else {
-		q.Messages, err = recordedMessages(c)
+		q.Messages, err = s.recordedMessages(c)
 	}
 	if err != nil {
 		return q, err
@@ -179,7 +179,7 @@ func sentMetadata(recorded []*loomv1.Metadata, written []field) ([]*loomv1.Metad
 
 // recordedMessages returns the bytes of the request, or why they are not
 // whole.
-func recordedMessages(c *loomv1.Call) ([][]byte, error) {
+func (s *Server) recordedMessages(c *loomv1.Call) ([][]byte, error) {
 	if problem := replayProblem(c); problem != "" {
 		return nil, failed(http.StatusConflict, "the recorded call cannot be sent again: %s", problem)
 	}
@@ -189,7 +189,7 @@ func recordedMessages(c *loomv1.Call) ([][]byte, error) {
 		if m.GetDirection() != loomv1.Direction_DIRECTION_REQUEST {
 			continue
 		}
-		data, err := plain(encoding, m)
+		data, err := s.opts.Decoder.Plain(encoding, m)
 		if err != nil {
 			return nil, failed(http.StatusConflict, "the recorded call cannot be sent again: %v", err)
 		}

@@ -333,16 +333,3 @@ func TestGrpcurl(t *testing.T) {
 		t.Errorf("without reflection the notes are %q", got.Notes)
 	}
 }
-
-// FuzzPlain holds that what strangers compressed is bounded and never panics.
-func FuzzPlain(f *testing.F) {
-	f.Add("gzip", []byte("\x1f\x8b\x08"))
-	f.Add("deflate", []byte("\x78\x9c\x03\x00"))
-	f.Add("zstd", []byte("\x28\xb5\x2f\xfd\x04\x00"))
-	f.Fuzz(func(t *testing.T, encoding string, data []byte) {
-		out, err := plain(encoding, &loomv1.Message{Compressed: true, Size: uint64(len(data)), Data: data})
-		if err == nil && len(out) > maxPlain {
-			t.Errorf("%d bytes came out", len(out))
-		}
-	})
-}
