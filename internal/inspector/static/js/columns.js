@@ -11,6 +11,7 @@ import { recall, remember } from "./prefs.js";
  * @property {string} key
  * @property {string} title
  * @property {number} width In pixels, at least.
+ * @property {number} [most] It grows up to this before others share what is left.
  * @property {number} [grow] Share of the room that is left.
  * @property {number} keep The higher, the longer it stays as the list gets narrower.
  * @property {boolean} [optional] Not shown unless chosen.
@@ -28,11 +29,11 @@ const short = (v) => v ?? "";
 export const COLUMNS = [
   { key: "time", title: "Time", width: 96, keep: 8, text: (r) => r.time, sort: (r) => r.at },
   { key: "kind", title: "Kind", width: 34, keep: 5, text: (r) => kindShort(r.call.kind), sort: (r) => kindShort(r.call.kind), term: "kind", value: (r) => kindShort(r.call.kind) },
-  { key: "method", title: "Method", width: 150, grow: 3, keep: 10, text: (r) => r.method, sort: (r) => r.method },
+  { key: "method", title: "Method", width: 190, grow: 3, keep: 10, text: (r) => r.method, sort: (r) => r.method },
   { key: "route", title: "Route", width: 84, grow: 0.6, keep: 3, text: (r) => short(r.call.route), sort: (r) => short(r.call.route), term: "route" },
   { key: "upstream", title: "Upstream", width: 84, grow: 0.6, keep: 2, text: (r) => short(r.call.backend), sort: (r) => short(r.call.backend), term: "upstream" },
-  { key: "status", title: "Status", width: 166, grow: 0.3, keep: 9, text: (r) => statusWord(r.call), sort: (r) => statusWord(r.call), term: "status" },
-  { key: "latency", title: "Latency", width: 104, keep: 7, right: true, text: latency, sort: (r) => num(r.call.took) },
+  { key: "status", title: "Status", width: 118, most: 168, keep: 9, text: (r) => statusWord(r.call), sort: (r) => statusWord(r.call), term: "status" },
+  { key: "latency", title: "Latency", width: 104, keep: 8.5, right: true, text: latency, sort: (r) => num(r.call.took) },
   { key: "msgs", title: "Msgs ↑↓", width: 74, keep: 4, right: true, text: (r) => num(r.call.up) + " ↑ " + num(r.call.down) + " ↓", sort: (r) => num(r.call.up) + num(r.call.down) },
   { key: "size", title: "Bytes", width: 72, keep: 3, right: true, text: (r) => bytes(num(r.call.upBytes) + num(r.call.downBytes)), sort: (r) => num(r.call.upBytes) + num(r.call.downBytes) },
   { key: "peer", title: "Peer", width: 120, keep: 1, optional: true, text: (r) => short(r.call.peer), sort: (r) => short(r.call.peer), term: "peer" },
@@ -82,7 +83,7 @@ export function fitting(width, keys) {
   /** @type {Set<Column>} */
   const kept = new Set();
   for (const column of claims) {
-    if (used + column.width + gap > width && kept.size > 1) break;
+    if (used + column.width + gap > width && kept.size > 1) continue;
     used += column.width + gap;
     kept.add(column);
   }
@@ -91,5 +92,5 @@ export function fitting(width, keys) {
 
 /** @param {Column[]} columns @returns {string} For grid-template-columns. */
 export function template(columns) {
-  return columns.map((c) => (c.grow ? `minmax(${c.width}px, ${c.grow}fr)` : c.width + "px")).join(" ");
+  return columns.map((c) => `minmax(${c.width}px, ${c.grow ? c.grow + "fr" : (c.most ?? c.width) + "px"})`).join(" ");
 }

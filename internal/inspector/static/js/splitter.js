@@ -13,7 +13,7 @@ const STEP = 4;
  * @returns {HTMLElement}
  */
 export function splitter(layout) {
-  let share = recall("split", 48);
+  let share = recall("split", 46);
   const bar = h("div", {
     class: "splitter", role: "separator", tabindex: 0, "aria-label": "Size of the detail",
     "aria-valuemin": LEAST, "aria-valuemax": MOST, "aria-orientation": "vertical", id: "splitter",
