@@ -152,6 +152,8 @@ func (f *flags) conflict(set *flag.FlagSet) error {
 		return fmt.Errorf("-capture %q: there are full, metadata and off", f.capture)
 	case f.open != "" && unlessOff(f.inspector) == "":
 		return errors.New("-open shows the capture in the inspector, which -inspector off leaves out")
+	case f.session != "" && !config.ValidName(f.session):
+		return fmt.Errorf("-session %q is not a name: letters, digits, and . _ - after the first", f.session)
 	case addressGiven != "" && f.config != "":
 		return fmt.Errorf("-%s goes with -backend or -demo: with -config the file says where to listen", addressGiven)
 	default:

@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 	}
 	demo, cfg, warnings, err := configuration(ctx, f, env)
 	if warnings != "" {
-		fmt.Fprint(stderr, warnings)
+		fmt.Fprintln(stderr, warnings)
 	}
 	if err != nil {
 		return report(stderr, err)
@@ -181,7 +181,7 @@ func withFlag(err error, f *flags) error {
 // report writes err and returns the exit code that goes with it.
 func report(stderr io.Writer, err error) int {
 	if invalid, ok := errors.AsType[config.Errors](err); ok {
-		fmt.Fprint(stderr, invalid.Error())
+		fmt.Fprintln(stderr, invalid.Error())
 		return exitInvalid
 	}
 	fmt.Fprintln(stderr, "loomd:", err)

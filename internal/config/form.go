@@ -76,6 +76,10 @@ func checkPath(s string) error {
 	return checkText(s)
 }
 
+// ValidName reports whether a text may name a thing of loom.yaml, such as a
+// backend or a session.
+func ValidName(s string) bool { return checkName(s) == nil }
+
 func checkName(s string) error {
 	if s == "" {
 		return wrong("the name is empty")
