@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -209,34 +210,36 @@ func TestFullDiskIsSaidOnceAndRecovered(t *testing.T) {
 		}, func(o SessionOptions) error { return os.Remove(filepath.Dir(o.Dir)) }, "make the folder"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o, logs := logged(sessionOptions(t))
-			if err := tt.breakIt(o); err != nil {
-				t.Fatal(err)
-			}
-			s := newTestStore(t, small())
-			if n := s.LoadSession(o); n != 0 {
-				t.Errorf("%d calls came from nowhere", n)
-			}
-			logs.TakeAll()
-			w := s.OpenSession(o)
-			for i := range uint64(5) {
-				play(s, i*10+1, i*10+10, 900)
-				waitSession(t, w, (i+1)*10)
-			}
-			if logs.Len() != 1 || !strings.Contains(fmt.Sprint(logs.All()), tt.unwrittenIs) {
-				t.Errorf("the log says %v", logs.All())
-			}
-			if err := tt.mend(o); err != nil {
-				t.Fatal(err)
-			}
-			play(s, 61, 65, 900)
-			w.Close()
-			if all := logs.All(); len(all) != 2 || !strings.Contains(all[1].Message, "again") {
-				t.Errorf("the log says %v", all)
-			}
-			if got := lines(t, o.Path()); len(got) != 5 || s.Stats().Session != 50 || s.Stats().Kept != 55 {
-				t.Errorf("%d lines, %+v", len(got), s.Stats())
-			}
+			synctest.Test(t, func(t *testing.T) {
+				o, logs := logged(sessionOptions(t))
+				if err := tt.breakIt(o); err != nil {
+					t.Fatal(err)
+				}
+				s := newTestStore(t, small())
+				if n := s.LoadSession(o); n != 0 {
+					t.Errorf("%d calls came from nowhere", n)
+				}
+				logs.TakeAll()
+				w := s.OpenSession(o)
+				for i := range uint64(5) {
+					play(s, i*10+1, i*10+10, 900)
+					waitSession(t, w, (i+1)*10)
+				}
+				if logs.Len() != 1 || !strings.Contains(fmt.Sprint(logs.All()), tt.unwrittenIs) {
+					t.Errorf("the log says %v", logs.All())
+				}
+				if err := tt.mend(o); err != nil {
+					t.Fatal(err)
+				}
+				play(s, 61, 65, 900)
+				w.Close()
+				if all := logs.All(); len(all) != 2 || !strings.Contains(all[1].Message, "again") {
+					t.Errorf("the log says %v", all)
+				}
+				if got := lines(t, o.Path()); len(got) != 5 || s.Stats().Session != 50 || s.Stats().Kept != 55 {
+					t.Errorf("%d lines, %+v", len(got), s.Stats())
+				}
+			})
 		})
 	}
 }
