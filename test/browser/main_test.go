@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,24 +56,26 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// demo is a loomd with the demo's backends and traffic.
-type demo struct {
+// loomd is a running loomd with an inspector.
+type loomd struct {
 	*daemon.Process
+	source            []string // the flags that say what it relays to
 	listen, inspector string
 	url               string // of the inspector, with the token
 }
 
-func startDemo(t *testing.T) *demo {
+// startDemo runs a loomd with the demo's backends and traffic.
+func startDemo(t *testing.T) *loomd {
 	t.Helper()
-	d := &demo{listen: daemon.FreeAddress(t), inspector: daemon.FreeAddress(t)}
+	d := &loomd{listen: daemon.FreeAddress(t), inspector: daemon.FreeAddress(t), source: []string{"-demo"}}
 	d.start(t)
 	return d
 }
 
 // start starts loomd, again on the same addresses if it ran before.
-func (d *demo) start(t *testing.T) {
+func (d *loomd) start(t *testing.T) {
 	t.Helper()
-	d.Process = program.Start(t, "-demo", "-quiet", "-listen", d.listen, "-inspector", d.inspector)
+	d.Process = program.Start(t, append(slices.Clone(d.source), "-quiet", "-listen", d.listen, "-inspector", d.inspector)...)
 	d.Await(t, "loomd prints where the inspector is", func() bool {
 		_, after, found := strings.Cut(d.Stderr(), "Inspector: ")
 		url, _, whole := strings.Cut(after, "\n")
