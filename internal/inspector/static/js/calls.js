@@ -29,6 +29,8 @@ export class Calls {
     this.pins = 0;
     this.next = 0;
     this.unsorted = false;
+    /** False for a saved capture, whose open calls stay as they were. */
+    this.live = true;
   }
 
   /**
@@ -47,6 +49,7 @@ export class Calls {
       }
       fresh++;
       const row = new Row(this.next++, call);
+      row.live = this.live;
       this.all.push(row);
       this.byId.set(row.id, row);
       this.#judge(row);
@@ -64,6 +67,8 @@ export class Calls {
   mark(kind, text) {
     const row = new Row(this.next++, null, text);
     row.markKind = kind;
+    // Nobody will tell how the open calls of an earlier loomd end.
+    if (kind === "epoch") for (const before of this.all) before.live = false;
     this.all.push(row);
     this.#judge(row);
   }

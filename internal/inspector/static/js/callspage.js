@@ -51,6 +51,7 @@ export class CallsPage {
     this.session = session;
     this.detail.canReplay = session.replay !== false && !session.readOnly;
     this.toolbar.setMode(session.capture?.mode ?? "full");
+    this.calls.live = !session.readOnly;
     if (session.readOnly) this.toolbar.setReadOnly();
     this.states.setBlank("loading", session);
     await this.feed.start(session.generation);

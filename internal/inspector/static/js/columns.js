@@ -44,7 +44,7 @@ export const COLUMNS = [
 
 /** @param {Row} row */
 function latency(row) {
-  return span(row.open ? Math.max(num(row.call.took), Date.now() * 1000 - row.at) : num(row.call.took));
+  return span(row.open && row.live ? Math.max(num(row.call.took), Date.now() * 1000 - row.at) : num(row.call.took));
 }
 
 /**

@@ -17,6 +17,8 @@ export class Row {
     /** "gap" or "epoch" for a line. */
     this.markKind = "";
     this.pinned = false;
+    /** Whether loomd still tells of it: only then does an open call go on. */
+    this.live = true;
     /** Whether the list shows it now. */
     this.shown = false;
     /** Changes whenever what is shown of it does. */
