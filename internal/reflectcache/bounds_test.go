@@ -186,3 +186,21 @@ func TestClose(t *testing.T) {
 		}
 	})
 }
+
+// TestServicesAreBounded has a backend with more services than are kept: each
+// is told, and the ones told longest ago are forgotten.
+func TestServicesAreBounded(t *testing.T) {
+	b := newBackend(t)
+	text := map[string]string{}
+	for i := range maxServices + 5 {
+		text[fmt.Sprintf("s%d.proto", i)] = fmt.Sprintf(`syntax = "proto3"; package p; message M%d { int32 a = 1; } service S%d { rpc Do(M%d) returns (M%d); }`, i, i, i, i)
+	}
+	b.serve(t, text)
+	c := cache(t, b, nil)
+	for i := range maxServices + 5 {
+		wantFields(t, c, fmt.Sprintf("/p.S%d/Do", i), 1)
+	}
+	if s := c.Stats(); s.Services >= maxServices+1 || s.Forgotten == 0 {
+		t.Errorf("stats: %+v", s)
+	}
+}

@@ -131,6 +131,26 @@ func TestChangesAreBounded(t *testing.T) {
 	})
 }
 
+// TestOneofs moves fields that have presence anyway in and out of oneofs.
+func TestOneofs(t *testing.T) {
+	method := func(body string) *linked {
+		return linkSet(set(t, map[string]string{"o.proto": `syntax = "proto3"; package o; service O { rpc Do(M) returns (M); } message M {` + body + "}"}))
+	}
+	const before = "oneof a { int32 x = 1; int32 y = 2; } optional int32 z = 3;"
+	for after, same := range map[string]bool{
+		before: true,
+		"optional int32 z = 3; oneof renamed { int32 y = 2; int32 x = 1; }":    true,
+		"oneof a { int32 x = 1; } oneof b { int32 y = 2; int32 z = 3; }":       false,
+		"oneof a { int32 x = 1; int32 y = 2; int32 z = 3; }":                   false,
+		"optional int32 x = 1; oneof a { int32 y = 2; } optional int32 z = 3;": false,
+	} {
+		a, b := method(before), method(after)
+		if got := sameShape(a.services["o.O"].Methods().Get(0), b.services["o.O"].Methods().Get(0)); got != same {
+			t.Errorf("%s: same %v, want %v", after, got, same)
+		}
+	}
+}
+
 // TestComparisonIsBounded has two schemas whose messages can be paired in
 // 160,000 ways.
 func TestComparisonIsBounded(t *testing.T) {

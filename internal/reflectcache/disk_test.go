@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -44,6 +45,29 @@ func TestYesterday(t *testing.T) {
 	if _, err := c.Method(t.Context(), "another", get); err == nil {
 		t.Error("backends share what is on disk")
 	}
+}
+
+// TestYesterdayIsReadOnce asks again and again: nothing new, so nothing is read.
+func TestYesterdayIsReadOnce(t *testing.T) {
+	dir := t.TempDir()
+	learn(t, dir, shop)
+	synctest.Test(t, func(t *testing.T) {
+		b := mute(t)
+		c := cache(t, b, withDisk(dir))
+		wantFields(t, c, get, 3)
+		first, _ := c.Lookup("b", get)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			time.Sleep(defaultNegativeTTL)
+			c.Lookup("b", get)
+			synctest.Wait()
+		}
+		if again, _ := c.Lookup("b", get); again != first || c.Stats().Fetches != 4 {
+			t.Errorf("got %p, want %p; %+v", again, first, c.Stats())
+		}
+	})
 }
 
 func TestChangeSinceYesterday(t *testing.T) {

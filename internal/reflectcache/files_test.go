@@ -133,6 +133,49 @@ func TestReflectionComesLater(t *testing.T) {
 	})
 }
 
+// TestFilesDoNotReplaceReflection has reflection go away, and a protoset that
+// is older than what reflection said.
+func TestFilesDoNotReplaceReflection(t *testing.T) {
+	name := write(t, filepath.Join(t.TempDir(), "shop.protoset"), marshal(t, set(t, shop)))
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		b.serve(t, grown())
+		c := cache(t, b, withFiles(name))
+		wantFields(t, c, get, 4)
+		b.set(func(b *backend) { b.versions = nil })
+		c.Drop("b")
+		wantFields(t, c, get, 4)
+		synctest.Wait()
+		wantFields(t, c, get, 4)
+		if changes := c.Changes(); len(changes) != 0 {
+			t.Errorf("changes: %v", changes)
+		}
+		before := c.Stats().Fetches
+		wantFields(t, c, get, 4)
+		synctest.Wait()
+		if now := c.Stats().Fetches; now != before {
+			t.Errorf("%d fetches right after one that found nothing better", now-before)
+		}
+	})
+}
+
+// TestEditedFile is read again.
+func TestEditedFile(t *testing.T) {
+	name := write(t, filepath.Join(t.TempDir(), "shop.protoset"), marshal(t, set(t, shop)))
+	synctest.Test(t, func(t *testing.T) {
+		c := cache(t, mute(t), withFiles(name))
+		wantFields(t, c, get, 3)
+		write(t, name, marshal(t, set(t, grown())))
+		time.Sleep(defaultNegativeTTL)
+		wantFields(t, c, get, 3)
+		synctest.Wait()
+		wantFields(t, c, get, 4)
+		if changes := c.Changes(); len(changes) != 2 {
+			t.Errorf("changes: %v, want those of two methods", changes)
+		}
+	})
+}
+
 func TestFileSet(t *testing.T) {
 	b := newBackend(t)
 	c := cache(t, b, nil)
