@@ -197,3 +197,24 @@ func TestRulesAreAskedForAgainAfterASecond(t *testing.T) {
 		t.Errorf("rules were asked for %d times in 1.5 s, want 2", asked)
 	}
 }
+
+// Rules of one method never hold for another one, whatever its headers are.
+func TestRulesHoldForOneMethod(t *testing.T) {
+	o := small()
+	o.Rules = func(_, path string) (Rule, Rule) {
+		if path == "/a.Secret/Get" {
+			return Rule{Withhold: "secret"}, Rule{}
+		}
+		return Rule{}, Rule{}
+	}
+	s := newTestStore(t, o)
+	for i, path := range []string{"/a.Open/Get", "/a.Secret/Get", "/a.Open/Get"} {
+		f := s.Begin(callevent.Call{ID: uint64(i + 1), At: began, Path: path}) // without a header block
+		f.Observe(callevent.Event{Kind: callevent.Routed, At: began, Route: "all", Backend: "b"})
+		send(f, callevent.Up, []byte("body"))
+		end(f)
+		if m := get(t, s, uint64(i+1)).GetMessages()[0]; (m.GetWithheld() == "secret") != (i == 1) {
+			t.Errorf("%s: stored as %v", path, m)
+		}
+	}
+}
