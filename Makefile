@@ -91,4 +91,4 @@ bench: ## Measure loomd beside its peers; writes bench/RESULTS.md
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf bin .tmp test/relay/js/node_modules test/web/node_modules
+	rm -rf bin .tmp test/relay/js/node_modules test/web/node_modules test/browser/node_modules

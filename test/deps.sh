@@ -38,7 +38,7 @@ fi
 
 # npm ci starts over each time, so the lock file that it went by is kept beside
 # what it installed.
-for folder in relay/js web; do
+for folder in relay/js web browser; do
 	if ! cmp -s $folder/package-lock.json $folder/node_modules/installed-lock.json; then
 		(cd $folder && npm ci --no-audit --no-fund --loglevel=error)
 		cp $folder/package-lock.json $folder/node_modules/installed-lock.json
