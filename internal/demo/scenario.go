@@ -25,12 +25,16 @@ type scenario func(a *app, ctx context.Context) error
 // comes again, so that all are seen within one round. One goroutine owns it.
 type deck struct {
 	dice  *dice
+	first []scenario // dealt before the rounds: a call of each kind, for who just came
 	cards []scenario
 	dealt int
 }
 
 func newDeck(seed uint64) *deck {
-	d := &deck{dice: newDice(seed, "traffic")}
+	d := &deck{
+		dice:  newDice(seed, "traffic"),
+		first: []scenario{(*app).readOrder, (*app).browse, (*app).upload, (*app).track},
+	}
 	for _, of := range []struct {
 		times int
 		play  scenario
@@ -61,6 +65,11 @@ func newDeck(seed uint64) *deck {
 }
 
 func (d *deck) draw() scenario {
+	if len(d.first) > 0 {
+		play := d.first[0]
+		d.first = d.first[1:]
+		return play
+	}
 	if d.dealt == len(d.cards) {
 		d.dice.shuffle(len(d.cards), func(i, j int) { d.cards[i], d.cards[j] = d.cards[j], d.cards[i] })
 		d.dealt = 0
