@@ -172,7 +172,7 @@ func (c *Cache) newEntry(backend, service string, f found, generation uint64) *e
 		backend: backend, service: service, source: f.source, linked: f.linked, desc: f.linked.services[service],
 		fetched: c.now(), generation: generation, cost: len(f.linked.data),
 	}
-	types := &types{cache: c, backend: backend, own: e.linked.types}
+	types := types{cache: c, backend: backend, own: e.linked.types}
 	list := e.desc.Methods()
 	e.methods = make(map[string]*decode.Method, list.Len())
 	for i := range list.Len() {

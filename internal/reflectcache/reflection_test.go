@@ -244,6 +244,9 @@ func TestTypes(t *testing.T) {
 	c := cache(t, b, nil)
 	wantFields(t, c, get, 3)
 	r := c.Types("b")
+	if r != c.Types("b") || r == c.Types("another") {
+		t.Error("resolvers of one backend differ, or those of two do not")
+	}
 	if _, err := r.FindMessageByName("x.Detail"); err == nil {
 		t.Error("a message of a service that nobody asked for is known")
 	}

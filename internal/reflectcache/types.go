@@ -9,7 +9,8 @@ import (
 )
 
 // types resolves names in one service's files and then in all of its backend:
-// an Any may hold what only another service declares.
+// an Any may hold what only another service declares. Two that resolve the same
+// are equal, so that others can keep what they derive by it.
 type types struct {
 	cache   *Cache
 	backend string
@@ -18,9 +19,9 @@ type types struct {
 
 // Types resolves message and extension names in all that is known of a backend
 // at the time of each call. It never waits.
-func (c *Cache) Types(backend string) decode.Resolver { return &types{cache: c, backend: backend} }
+func (c *Cache) Types(backend string) decode.Resolver { return types{cache: c, backend: backend} }
 
-func search[T any](t *types, find func(*dynamicpb.Types) (T, error)) (T, error) {
+func search[T any](t types, find func(*dynamicpb.Types) (T, error)) (T, error) {
 	if t.own != nil {
 		if found, err := find(t.own); err == nil {
 			return found, nil
@@ -41,22 +42,22 @@ func search[T any](t *types, find func(*dynamicpb.Types) (T, error)) (T, error) 
 }
 
 // FindMessageByName implements decode.Resolver.
-func (t *types) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageType, error) {
+func (t types) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageType, error) {
 	return search(t, func(d *dynamicpb.Types) (protoreflect.MessageType, error) { return d.FindMessageByName(name) })
 }
 
 // FindMessageByURL implements decode.Resolver.
-func (t *types) FindMessageByURL(url string) (protoreflect.MessageType, error) {
+func (t types) FindMessageByURL(url string) (protoreflect.MessageType, error) {
 	return search(t, func(d *dynamicpb.Types) (protoreflect.MessageType, error) { return d.FindMessageByURL(url) })
 }
 
 // FindExtensionByName implements decode.Resolver.
-func (t *types) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
+func (t types) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
 	return search(t, func(d *dynamicpb.Types) (protoreflect.ExtensionType, error) { return d.FindExtensionByName(name) })
 }
 
 // FindExtensionByNumber implements decode.Resolver.
-func (t *types) FindExtensionByNumber(of protoreflect.FullName, n protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+func (t types) FindExtensionByNumber(of protoreflect.FullName, n protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
 	return search(t, func(d *dynamicpb.Types) (protoreflect.ExtensionType, error) {
 		return d.FindExtensionByNumber(of, n)
 	})
