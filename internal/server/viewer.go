@@ -40,7 +40,7 @@ func NewViewer(path, address string, o Options) (*Viewer, error) {
 	for _, text := range saved.Warnings {
 		o.Log.Warn("saved capture", zap.String("file", path), zap.String("problem", text))
 	}
-	generation := uint64(max(time.Now().Unix()-generationEpoch, 1))
+	generation := newGeneration(time.Now())
 	v := &Viewer{cache: reflectcache.New(reflectcache.Options{Log: o.Log.Named("reflection")})}
 	if err := v.open(saved, path, address, generation, o); err != nil {
 		return nil, errors.Join(err, v.close())

@@ -16,9 +16,12 @@ import (
 	"loom/internal/inspector"
 )
 
-// generationEpoch is when generations are counted from, in seconds: each
-// process that starts has a number that none had before.
-const generationEpoch = 1_767_225_600
+// newGeneration numbers a process: tenths of a second since 2026 began, so that
+// each that starts has a number which none had before.
+func newGeneration(now time.Time) uint64 {
+	begin := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+	return uint64(max(now.Sub(begin)/(100*time.Millisecond), 1))
+}
 
 // watch is everything that looks at calls. A relay never waits for it.
 type watch struct {
@@ -39,7 +42,7 @@ type watch struct {
 func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
 	w := &watch{log: o.Log, schemas: newSchemas(cfg, o), tally: newTally(names(cfg))}
 	c := &cfg.Capture
-	generation := uint64(max(time.Now().Unix()-generationEpoch, 1))
+	generation := newGeneration(time.Now())
 	mode, err := captureMode(c.Mode)
 	if err != nil {
 		return w, err
