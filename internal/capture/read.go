@@ -149,7 +149,7 @@ func (r *record) summary() *loomv1.CallSummary {
 	}
 	for i := range r.messages.list {
 		m := &r.messages.list[i]
-		s.Cut = s.Cut || m.truncated || m.withheld != ""
+		s.Cut = s.Cut || m.truncated || m.withheld != "" && m.withheld != withheldPending
 	}
 	if r.ended {
 		s.By, s.Reason = enders[r.ender], r.reason
