@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +22,10 @@ const sessionQueue = 4096
 // sessionFlush is how long a call may wait in memory before it is in the file.
 const sessionFlush = time.Second
 
+// sessionClose is how long Close waits for a file that takes nothing, such as
+// one on a server that is gone: twice, before and after it was given up.
+const sessionClose = 2 * time.Second
+
 // SessionOptions says where the session file is and how it is bounded.
 type SessionOptions struct {
 	Dir   string // made if it is not there, for the owner alone
@@ -38,9 +41,11 @@ type Session struct {
 	opts  SessionOptions
 	queue chan queued // records send, run receives
 	stop  chan struct{}
-	done  sync.WaitGroup
+	ended chan struct{} // run closes it
 
-	lost atomic.Uint64
+	lost    atomic.Uint64
+	opened  atomic.Pointer[os.File] // run stores it for Close, which may have to close it
+	givenUp atomic.Bool             // nothing more is written, and no record looked at
 
 	// Owned by run.
 	file    *os.File
@@ -54,9 +59,12 @@ type Session struct {
 // cannot be written is said in the log, and tried again for each call. Close
 // ends it.
 func (s *Store) OpenSession(o SessionOptions) *Session {
-	w := &Session{opts: o, queue: make(chan queued, sessionQueue), stop: make(chan struct{})}
+	w := &Session{opts: o, queue: make(chan queued, sessionQueue), stop: make(chan struct{}), ended: make(chan struct{})}
 	s.session.Store(w)
-	w.done.Go(w.run)
+	go func() {
+		defer close(w.ended)
+		w.run()
+	}()
 	return w
 }
 
@@ -75,10 +83,32 @@ func (w *Session) offer(q queued) {
 	}
 }
 
-// Close writes what is queued and closes the file.
+// Close writes what is queued and closes the file. A file that takes nothing
+// keeps nobody from ending: it is given up, and that is said.
 func (w *Session) Close() {
 	close(w.stop)
-	w.done.Wait()
+	if w.endedSoon() {
+		return
+	}
+	w.opts.Log.Warn("the session file takes nothing and is given up: calls are missing in it", zap.String("file", w.opts.Path()))
+	w.givenUp.Store(true)
+	if f := w.opened.Load(); f != nil {
+		_ = f.Close() // run, which has it, reports what comes of it
+	}
+	// What the kernel never returns from is left behind: it looks at no record
+	// any more.
+	w.endedSoon()
+}
+
+func (w *Session) endedSoon() bool {
+	t := time.NewTimer(sessionClose)
+	defer t.Stop()
+	select {
+	case <-w.ended:
+		return true
+	case <-t.C:
+		return false
+	}
 }
 
 func (w *Session) run() {
@@ -105,6 +135,10 @@ func (w *Session) run() {
 
 // append writes one call.
 func (w *Session) append(q queued) {
+	if w.givenUp.Load() {
+		w.lost.Add(1)
+		return
+	}
 	q.record.mu.Lock()
 	if q.record.seq != q.seq {
 		q.record.mu.Unlock()
@@ -175,6 +209,7 @@ func (w *Session) open() error {
 		return errors.Join(fmt.Errorf("look at the session file: %w", err), f.Close())
 	}
 	w.file, w.out, w.written = f, bufio.NewWriterSize(f, 64<<10), info.Size()
+	w.opened.Store(f)
 	last := make([]byte, 1)
 	if w.written > 0 {
 		if _, err := f.ReadAt(last, w.written-1); err == nil && last[0] != '\n' {

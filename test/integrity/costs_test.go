@@ -140,6 +140,12 @@ func connectOnce(ctx context.Context, address string, number int) error {
 // loomd itself needs, before a backend that only echoes.
 func startPlainRelay(t *testing.T) *daemon.Relay {
 	t.Helper()
+	return plain.StartRelay(t, startEcho(t))
+}
+
+// startEcho runs the backend that only echoes, and returns its address.
+func startEcho(t *testing.T) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("listen for the backend: %v", err)
@@ -160,7 +166,7 @@ func startPlainRelay(t *testing.T) *daemon.Relay {
 		server.Stop()
 		serving.Wait()
 	})
-	return plain.StartRelay(t, listener.Addr().String())
+	return listener.Addr().String()
 }
 
 func echoOnce(stream grpc.ServerStream) error {
