@@ -17,12 +17,13 @@ const (
 
 // any writes an Any without the secrets of the message in it. A value whose
 // type is not certain is left out if it may hold one.
-func (a *applier) any(data []byte) bool {
+func (a *applier) any(data []byte) {
 	inner, keepValue := a.inAny(data)
 	for len(data) > 0 {
 		number, wire, size := protowire.ConsumeTag(data)
 		if size < 0 {
-			return a.cut()
+			a.cut()
+			return
 		}
 		length := protowire.ConsumeFieldValue(number, wire, data[size:])
 		switch {
@@ -38,7 +39,8 @@ func (a *applier) any(data []byte) bool {
 			length, ok := a.submessage(inner.root, number, data[size:])
 			a.plan = outer
 			if !ok {
-				return a.cut()
+				a.cut()
+				return
 			}
 			data = data[size+length:]
 			continue
@@ -46,11 +48,11 @@ func (a *applier) any(data []byte) bool {
 			a.out = append(a.out, data[:size+length]...)
 		}
 		if length < 0 {
-			return a.cut()
+			a.cut()
+			return
 		}
 		data = data[size+length:]
 	}
-	return true
 }
 
 // inAny finds the plan of the message in an Any: nil if it has no secrets, or

@@ -66,25 +66,27 @@ type applier struct {
 	short   bool // something could not be read to its end
 }
 
-// message writes data without its secrets. It returns false if data could not
-// be read to its end, and has then written what was readable.
-func (a *applier) message(n *node, data []byte) bool {
+// message writes data without its secrets, as far as it can be read.
+func (a *applier) message(n *node, data []byte) {
 	if n.isAny {
-		return a.any(data)
+		a.any(data)
+		return
 	}
 	kept := 0 // data[kept:at] waits to be copied
 	for at := 0; at < len(data); {
 		number, wire, size := protowire.ConsumeTag(data[at:])
 		if size < 0 || wire == protowire.EndGroupType {
 			a.out = append(a.out, data[kept:at]...)
-			return a.cut()
+			a.cut()
+			return
 		}
 		ru := a.rule(n, number)
 		if ru.do == keep {
 			length := protowire.ConsumeFieldValue(number, wire, data[at+size:])
 			if length < 0 {
 				a.out = append(a.out, data[kept:at]...)
-				return a.cut()
+				a.cut()
+				return
 			}
 			at += size + length
 			continue
@@ -92,20 +94,17 @@ func (a *applier) message(n *node, data []byte) bool {
 		a.out = append(a.out, data[kept:at]...)
 		length, ok := a.field(ru, number, wire, data[at+size:])
 		if !ok {
-			return a.cut()
+			a.cut()
+			return
 		}
 		at += size + length
 		kept = at
 	}
 	a.out = append(a.out, data[kept:]...)
-	return true
 }
 
 // cut notes that the rest is left out.
-func (a *applier) cut() bool {
-	a.changed, a.short = true, true
-	return false
-}
+func (a *applier) cut() { a.changed, a.short = true, true }
 
 func (a *applier) rule(n *node, number protowire.Number) rule {
 	ru, ok := n.rules[number]

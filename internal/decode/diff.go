@@ -52,6 +52,16 @@ func parseJSON(js []byte) (any, bool) {
 	return v, true
 }
 
+// jsonOf writes text, a finite number or what was JSON before, which all
+// encode.
+func jsonOf(v any) json.RawMessage {
+	js, err := json.Marshal(v)
+	if err != nil {
+		return json.RawMessage("null")
+	}
+	return js
+}
+
 type differ struct{ changes []Change }
 
 func (d *differ) add(path, kind string, before, after any) {
@@ -60,10 +70,10 @@ func (d *differ) add(path, kind string, before, after any) {
 	}
 	c := Change{Path: path, Kind: kind}
 	if kind != "added" {
-		c.Old, _ = json.Marshal(before) // it was JSON before
+		c.Old = jsonOf(before)
 	}
 	if kind != "removed" {
-		c.New, _ = json.Marshal(after)
+		c.New = jsonOf(after)
 	}
 	d.changes = append(d.changes, c)
 }
@@ -86,9 +96,7 @@ func (d *differ) compare(path string, a, b any, depth int) {
 			}
 		}
 	}
-	before, _ := json.Marshal(a)
-	after, _ := json.Marshal(b)
-	if !bytes.Equal(before, after) {
+	if !bytes.Equal(jsonOf(a), jsonOf(b)) {
 		d.add(path, "changed", a, b)
 	}
 }

@@ -16,9 +16,9 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// maxFieldErrors bounds what is said about one text: nobody mends more at a
+// maxEncodeError bounds what is said about one text: nobody mends more at a
 // time.
-const maxFieldErrors = 100
+const maxEncodeError = 100
 
 // FieldError says what is wrong with one field.
 type FieldError struct {
@@ -26,11 +26,11 @@ type FieldError struct {
 	Message string `json:"message"`
 }
 
-// FieldErrors is the error of Encode.
-type FieldErrors struct{ Fields []FieldError }
+// EncodeError is the error of Encode.
+type EncodeError struct{ Fields []FieldError }
 
 // Error names all of them.
-func (e *FieldErrors) Error() string {
+func (e *EncodeError) Error() string {
 	texts := make([]string, 0, len(e.Fields))
 	for _, f := range e.Fields {
 		if f.Path == "" {
@@ -44,21 +44,21 @@ func (e *FieldErrors) Error() string {
 
 // Encode makes bytes of protojson. It also takes what Message shows and
 // protojson does not know: the value of an Any of unknown type in base64. The
-// error is a *FieldErrors with all that is wrong, at most 100.
+// error is a *EncodeError with all that is wrong, at most 100.
 func (d *Decoder) Encode(desc protoreflect.MessageDescriptor, types Resolver, js []byte) ([]byte, error) {
 	e := encoder{types: resolverOf(desc, types), depth: d.limits.Depth}
 	v, err := parseWhole(js)
 	if err != nil {
-		return nil, &FieldErrors{Fields: []FieldError{{Message: err.Error()}}}
+		return nil, &EncodeError{Fields: []FieldError{{Message: err.Error()}}}
 	}
 	m := dynamicpb.NewMessage(desc)
 	e.message("", m, v)
 	if len(e.errs) > 0 {
-		return nil, &FieldErrors{Fields: e.errs}
+		return nil, &EncodeError{Fields: e.errs}
 	}
 	out, err := proto.MarshalOptions{AllowPartial: true, Deterministic: true}.Marshal(m)
 	if err != nil {
-		return nil, &FieldErrors{Fields: []FieldError{{Message: err.Error()}}}
+		return nil, &EncodeError{Fields: []FieldError{{Message: err.Error()}}}
 	}
 	return out, nil
 }
@@ -67,8 +67,7 @@ func parseWhole(js []byte) (any, error) {
 	if !json.Valid(js) {
 		var v any
 		err := json.Unmarshal(js, &v)
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			return nil, fmt.Errorf("not JSON at byte %d: %w", syntax.Offset, err)
 		}
 		return nil, errors.New("not JSON")
@@ -84,7 +83,7 @@ type encoder struct {
 }
 
 func (e *encoder) fail(path, format string, args ...any) {
-	if len(e.errs) < maxFieldErrors {
+	if len(e.errs) < maxEncodeError {
 		e.errs = append(e.errs, FieldError{Path: path, Message: fmt.Sprintf(format, args...)})
 	}
 }

@@ -34,7 +34,7 @@ func TestEncodeTakesWhatMessageShows(t *testing.T) {
 func TestEncodeNamesEachFieldThatIsWrong(t *testing.T) {
 	_, err := decode.New(decode.Limits{}, nil).Encode(orderDesc(), nil, []byte(
 		`{"orderId":5,"items":[{"quantity":"x"},{"nope":1}],"placedAt":"yesterday","address":"a","locker":1,"status":"X","payment":{"@type":"a/b"}}`))
-	var wrong *decode.FieldErrors
+	var wrong *decode.EncodeError
 	if !errors.As(err, &wrong) {
 		t.Fatal(err)
 	}
@@ -73,7 +73,10 @@ func TestShapeTellsTypesAndLabels(t *testing.T) {
 
 func TestDiffNamesPlaces(t *testing.T) {
 	changes := decode.Diff([]byte(`{"a":[{"b":1},2],"c":"x"}`), []byte(`{"a":[{"b":9007199254740993}],"d/e":null}`))
-	got, _ := json.Marshal(changes)
+	got, err := json.Marshal(changes)
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := `[{"path":"/a/0/b","kind":"changed","old":1,"new":9007199254740993},{"path":"/a/1","kind":"removed","old":2},` +
 		`{"path":"/c","kind":"removed","old":"x"},{"path":"/d~1e","kind":"added","new":null}]`
 	if string(got) != want {

@@ -2,6 +2,7 @@ package decode_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"loom/internal/decode"
@@ -25,7 +26,7 @@ func (r types) FindMessageByName(n protoreflect.FullName) (protoreflect.MessageT
 }
 
 func (r types) FindMessageByURL(url string) (protoreflect.MessageType, error) {
-	return r.FindMessageByName(protoreflect.FullName(url[bytes.LastIndexByte([]byte(url), '/')+1:]))
+	return r.FindMessageByName(protoreflect.FullName(url[strings.LastIndexByte(url, '/')+1:]))
 }
 
 func (r types) FindExtensionByName(n protoreflect.FullName) (protoreflect.ExtensionType, error) {

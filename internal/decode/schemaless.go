@@ -18,8 +18,8 @@ type Node struct {
 	Wire  string `json:"wire,omitempty"` // varint, fixed32, fixed64, bytes or group
 	// What the value is taken for: number, message, text or bytes. A guess.
 	Guess string `json:"guess,omitempty"`
-	// A number or fixed bits in decimal text; text; base64 of bytes; an array
-	// of Nodes for a message.
+	// Decimal text of a number or of fixed bits; text as it is; base64 of
+	// bytes; an array of Nodes for a message.
 	Value json.RawMessage `json:"value,omitempty"`
 	// The other readings of a number: negative, zigzag (signed), as float.
 	Signed string `json:"signed,omitempty"`
@@ -118,7 +118,7 @@ func (t *tree) field(number protowire.Number, wire protowire.Type, value []byte,
 	switch wire {
 	case protowire.VarintType:
 		v, _ := protowire.ConsumeVarint(value)
-		n.Value = quoted(strconv.FormatUint(v, 10))
+		n.Value = jsonOf(strconv.FormatUint(v, 10))
 		if v > math.MaxInt64 {
 			n.Signed = strconv.FormatInt(int64(v), 10)
 		}
@@ -127,14 +127,14 @@ func (t *tree) field(number protowire.Number, wire protowire.Type, value []byte,
 		}
 	case protowire.Fixed32Type:
 		v, _ := protowire.ConsumeFixed32(value)
-		n.Value = quoted(strconv.FormatUint(uint64(v), 10))
+		n.Value = jsonOf(strconv.FormatUint(uint64(v), 10))
 		n.Float = strconv.FormatFloat(float64(math.Float32frombits(v)), 'g', -1, 32)
 		if v > math.MaxInt32 {
 			n.Signed = strconv.FormatInt(int64(int32(v)), 10)
 		}
 	case protowire.Fixed64Type:
 		v, _ := protowire.ConsumeFixed64(value)
-		n.Value = quoted(strconv.FormatUint(v, 10))
+		n.Value = jsonOf(strconv.FormatUint(v, 10))
 		n.Float = strconv.FormatFloat(math.Float64frombits(v), 'g', -1, 64)
 		if v > math.MaxInt64 {
 			n.Signed = strconv.FormatInt(int64(v), 10)
@@ -147,7 +147,7 @@ func (t *tree) field(number protowire.Number, wire protowire.Type, value []byte,
 		body, _ := protowire.ConsumeBytes(value)
 		switch {
 		case isText(body) && len(body) <= max(t.limits.Output-len(t.out), 0):
-			n.Guess, n.Value = "text", quoted(string(body))
+			n.Guess, n.Value = "text", jsonOf(string(body))
 		case depth < maxGuessDepth && isMessage(body):
 			t.nested(n, body, depth)
 			return
@@ -170,11 +170,6 @@ func (t *tree) nested(n Node, body []byte, depth int) {
 	t.out = append(t.out, `,"wire":"`+n.Wire+`","guess":"message","value":`...)
 	t.message(body, depth+1)
 	t.out = append(t.out, '}')
-}
-
-func quoted(s string) json.RawMessage {
-	b, _ := json.Marshal(s) // cannot fail for a string
-	return b
 }
 
 // isText says that a person can read it.

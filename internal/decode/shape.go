@@ -145,7 +145,7 @@ func (t *templater) message(desc protoreflect.MessageDescriptor) json.RawMessage
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(out, quoted(fd.JSONName())...)
+		out = append(out, jsonOf(fd.JSONName())...)
 		out = append(out, ':')
 		switch {
 		case fd.IsMap():
@@ -194,7 +194,7 @@ func exampleEnum(desc protoreflect.EnumDescriptor) []byte {
 	case n == 0:
 		return []byte("0")
 	default:
-		return quoted(string(desc.Values().Get(min(1, n-1)).Name()))
+		return jsonOf(string(desc.Values().Get(min(1, n-1)).Name()))
 	}
 }
 

@@ -2,7 +2,6 @@ package decode
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"math"
 	"sort"
 	"strconv"
@@ -233,11 +232,9 @@ func (w *writer) float(f float64, bits int) {
 	case math.IsInf(f, -1):
 		w.text("-Infinity")
 	case bits == 32:
-		b, _ := json.Marshal(float32(f)) // cannot fail for a finite number
-		w.out = append(w.out, b...)
+		w.out = append(w.out, jsonOf(float32(f))...)
 	default:
-		b, _ := json.Marshal(f)
-		w.out = append(w.out, b...)
+		w.out = append(w.out, jsonOf(f)...)
 	}
 }
 
@@ -264,8 +261,7 @@ func (w *writer) text(s string) {
 		}
 		s = s[:room]
 	}
-	b, _ := json.Marshal(s) // cannot fail for a string
-	w.out = append(w.out, b...)
+	w.out = append(w.out, jsonOf(s)...)
 }
 
 // unknown notes the fields that the descriptor does not have.

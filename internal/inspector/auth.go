@@ -38,7 +38,7 @@ func (a *auth) opens(token string) bool {
 }
 
 func (a *auth) cookie() *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // without TLS it is not Secure: some browsers drop such a cookie even on the loopback
 		Name: a.name, Value: a.value, Path: "/",
 		HttpOnly: true, Secure: a.secure, SameSite: http.SameSiteStrictMode,
 	}

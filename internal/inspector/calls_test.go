@@ -197,7 +197,9 @@ func TestHostilePayloads(t *testing.T) {
 		safe(t, full)
 		var messages struct{ Messages []decoded }
 		full.into(&messages)
-		var user struct{ Name string }
+		var user struct {
+			Name string `json:"name"`
+		}
 		if err := json.Unmarshal(messages.Messages[0].JSON, &user); err != nil || user.Name != hostile {
 			t.Errorf("name %.40q, want %.40q, %v", user.Name, hostile, err)
 		}

@@ -277,7 +277,7 @@ func (s *Server) check(ctx context.Context, backend, path string, messages []jso
 	}
 	for i, js := range messages {
 		data, err := s.opts.Decoder.Encode(m.Desc.Input(), m.Types, js)
-		var fields *decode.FieldErrors
+		var fields *decode.EncodeError
 		switch {
 		case errors.As(err, &fields):
 			for _, f := range fields.Fields {

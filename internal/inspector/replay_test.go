@@ -195,12 +195,14 @@ func TestReplayRefusesWhatIsNotWhole(t *testing.T) {
 		change func(*loomv1.Call)
 		want   string
 	}{
-		{func(c *loomv1.Call) { c.Messages[0].Truncated, c.Messages[0].Data = true, c.Messages[0].Data[:2] }, "only 2 of the"},
+		{func(c *loomv1.Call) {
+			c.Messages[0].Truncated, c.Messages[0].Data = true, c.GetMessages()[0].GetData()[:2]
+		}, "only 2 of the"},
 		{func(c *loomv1.Call) { c.Messages[0].Withheld = "no descriptors yet" }, "no descriptors yet"},
 		{func(c *loomv1.Call) { c.Messages[0].Redacted = true }, "fields were taken out"},
 		{func(c *loomv1.Call) { c.Omission = &loomv1.Omission{BodiesOff: true} }, "only metadata was recorded"},
 		{func(c *loomv1.Call) { c.Request.Unrecorded = 3 }, "3 messages of the request are not in the record"},
-		{func(c *loomv1.Call) { c.Messages = c.Messages[1:] }, "missing"},
+		{func(c *loomv1.Call) { c.Messages = c.GetMessages()[1:] }, "missing"},
 	} {
 		id := fmt.Sprintf("7-%d", 10+i)
 		c := r.aCall(id, `{"name":"ann"}`, `{"name":"Ann"}`)

@@ -92,7 +92,10 @@ func appendNumber(to []byte, name string, value int64) []byte {
 func appendText(to []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			quoted, _ := json.Marshal(s) // text always encodes
+			quoted, err := json.Marshal(s)
+			if err != nil {
+				return append(to, `""`...) // never: text always encodes
+			}
 			return append(to, quoted...)
 		}
 	}

@@ -226,7 +226,7 @@ func (f *follower) frame(event string, data []byte) error {
 	}
 	head := "event: " + event + "\nid: " + f.server.frameID(f.cursor) + "\ndata: "
 	for _, part := range [][]byte{[]byte(head), data, []byte("\n\n")} {
-		if _, err := f.w.Write(part); err != nil {
+		if _, err := f.w.Write(part); err != nil { //nolint:gosec // an event stream, which no browser renders
 			return fmt.Errorf("write an event: %w", err)
 		}
 	}

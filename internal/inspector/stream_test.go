@@ -34,7 +34,7 @@ func (r *rig) follow(lastEventID string) *events {
 	if lastEventID != "" {
 		q.Header.Set("Last-Event-ID", lastEventID)
 	}
-	res, err := r.client.Do(q)
+	res, err := r.client.Do(q) //nolint:bodyclose // end closes it
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -86,17 +86,19 @@ func (r *rig) finish(f callevent.Follower) {
 
 type callsEvent struct {
 	Calls []struct {
-		ID, Path, State string
-	}
-	Missed int
+		ID    string `json:"id"`
+		Path  string `json:"path"`
+		State string `json:"state"`
+	} `json:"calls"`
+	Missed int `json:"missed"`
 }
 
 func TestCallAppearsWhileItIsOpen(t *testing.T) {
 	r := newRig(t, nil)
 	e := r.follow("")
 	var hello struct {
-		Generation int
-		Resumed    bool
+		Generation int  `json:"generation"`
+		Resumed    bool `json:"resumed"`
 	}
 	if err := json.Unmarshal([]byte(e.next("hello").data), &hello); err != nil || hello.Generation != 7 || hello.Resumed {
 		t.Fatalf("hello %+v, %v", hello, err)
@@ -208,7 +210,7 @@ func TestSlowReaders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 		if err := conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
 			t.Fatal(err)
 		}

@@ -53,7 +53,7 @@ func deadlineOf(d time.Duration) func(*loomv1.Call) {
 
 func attempts(n int) func(*loomv1.Call) {
 	return func(c *loomv1.Call) {
-		c.Attempts = c.Attempts[:0]
+		c.Attempts = nil
 		for range n {
 			c.Attempts = append(c.Attempts, &loomv1.Attempt{Backend: "users", At: durationpb.New(0)})
 		}
