@@ -13,9 +13,10 @@ const (
 	Direct = "direct"
 	TCP    = "tcp"
 	Loomd  = "loomd"
-	// Loomd that records all calls; that somebody watches besides.
+	// Recording is a loomd that records all calls.
 	Recording = "loomd-recording"
-	Watched   = "loomd-watched"
+	// Watched is one that somebody watches besides.
+	Watched = "loomd-watched"
 
 	HAProxy = "haproxy"
 	Nginx   = "nginx"

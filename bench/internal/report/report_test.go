@@ -75,8 +75,8 @@ func TestTargets(t *testing.T) {
 		got float64
 		met bool
 	}{
-		"CPU of loomd against haproxy, 1x100":                                 {0.35, true}, // median of 0.4 and 0.3
-		"CPU of loomd against tcp, 1x100":                                     {5, false},
+		"CPU of loomd against haproxy, 1x100":                        {0.35, true}, // median of 0.4 and 0.3
+		"CPU of loomd against tcp, 1x100":                            {5, false},
 		"allocations of loomd per request, 1x100":                    {2, true},
 		"KiB of loomd per idle connection":                           {20, true},
 		"KiB of loomd per open idle stream":                          {3, false},
