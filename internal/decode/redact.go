@@ -172,6 +172,12 @@ func (b *planner) rule(fd protoreflect.FieldDescriptor) rule {
 			return rule{do: maskText}
 		}
 		return rule{do: drop}
+	case fd.Message() != nil && fd.Message().IsPlaceholder():
+		// Its file is missing: any of the configured fields may be in it.
+		if b.redactor.HasFields() {
+			return rule{do: drop}
+		}
+		return rule{}
 	case fd.Message() != nil:
 		return rule{do: descend, into: b.node(fd.Message()), group: fd.Kind() == protoreflect.GroupKind}
 	default:

@@ -46,8 +46,11 @@ type Options struct {
 	Log     *zap.Logger // nil: none
 	Dir     string      // where descriptors are kept between runs; "": nowhere
 
+	// TTL is after how long a known service of the backend is asked for again.
+	// Nil, or no positive time: 5 min.
+	TTL func(backend string) time.Duration
+
 	Timeout     time.Duration // of one fetch; 10 s
-	TTL         time.Duration // after which a known service is asked for again; 5 min
 	NegativeTTL time.Duration // after which an unknown one is; 10 s
 }
 
@@ -92,7 +95,6 @@ func New(o Options) *Cache {
 		o.Log = zap.NewNop()
 	}
 	setDefault(&o.Timeout, defaultTimeout)
-	setDefault(&o.TTL, defaultTTL)
 	setDefault(&o.NegativeTTL, defaultNegativeTTL)
 	c := &Cache{opt: o, start: time.Now(), slots: make(chan struct{}, maxFetches)}
 	c.misses.seed = maphash.MakeSeed()
@@ -109,6 +111,16 @@ func setDefault(d *time.Duration, value time.Duration) {
 	if *d <= 0 {
 		*d = value
 	}
+}
+
+// ttl is how long what a backend said of itself counts as fresh.
+func (c *Cache) ttl(backend string) time.Duration {
+	if c.opt.TTL != nil {
+		if d := c.opt.TTL(backend); d > 0 {
+			return d
+		}
+	}
+	return defaultTTL
 }
 
 // Close ends all fetches and waits for them. Whoever waits for one gets an

@@ -181,7 +181,7 @@ func (c *Cache) newEntry(backend, service string, f found, generation uint64) *e
 	}
 	ttl := c.opt.NegativeTTL
 	if f.source == decode.FromReflection {
-		ttl = c.opt.TTL
+		ttl = c.ttl(backend)
 	}
 	e.dueAt.Store(int64(e.fetched + ttl))
 	return e

@@ -57,7 +57,9 @@ func TestLookupFetchesInTheBackground(t *testing.T) {
 func TestStaleWhileRevalidate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t)
-		c := cache(t, b, func(o *Options) { o.TTL = time.Minute })
+		c := cache(t, b, func(o *Options) {
+			o.TTL = func(backend string) time.Duration { return map[string]time.Duration{"b": time.Minute}[backend] }
+		})
 		wantFields(t, c, get, 3)
 		b.serve(t, grown())
 		b.set(func(b *backend) { b.delay = latency })

@@ -46,7 +46,7 @@ func (c *Cache) list(backend string, generation uint64) (any, error) {
 	if c.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
-	until := c.now() + c.opt.TTL
+	until := c.now() + c.ttl(backend)
 	if err != nil {
 		c.opt.Log.Debug("services not listed", zap.String("backend", backend), zap.Error(err))
 		until = c.now() + c.opt.NegativeTTL

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"loom/internal/capture"
 	"loom/internal/config"
@@ -31,6 +33,7 @@ func newSchemas(cfg *config.Config, o Options) *schemas {
 		Dial:     s.dial,
 		Metadata: s.metadata,
 		Files:    s.files,
+		TTL:      s.ttl,
 		Log:      o.Log.Named("reflection"),
 		Dir:      o.stateFolder("descriptors"),
 	})
@@ -68,6 +71,15 @@ func (s *schemas) files(name string) []string {
 	return nil
 }
 
+// ttl is how long the descriptors of a backend count as fresh; 0 if nothing is
+// said of it.
+func (s *schemas) ttl(name string) time.Duration {
+	if b := s.cfg.Backend(name); b != nil && b.Reflection != nil {
+		return time.Duration(b.Reflection.TTL)
+	}
+	return 0
+}
+
 // withheldUnknown is said of a message that may hold a field which must not be
 // stored, as long as nobody knows its type.
 const withheldUnknown = "its type is not known, and fields are configured that must not be stored"
@@ -82,11 +94,17 @@ func (s *schemas) rules(backend, path string) (request, response capture.Rule) {
 		}
 		return request, response
 	}
-	if p := s.redactor.PlanWith(m.Desc.Input(), m.Types); p != nil {
-		request.Body = p
+	return s.rule(m.Desc.Input(), m.Types), s.rule(m.Desc.Output(), m.Types)
+}
+
+// rule is for messages of one type. One whose file the backend does not have is
+// as good as unknown.
+func (s *schemas) rule(desc protoreflect.MessageDescriptor, types decode.Resolver) capture.Rule {
+	if desc.IsPlaceholder() && s.redactor.HasFields() {
+		return capture.Rule{Withhold: withheldUnknown}
 	}
-	if p := s.redactor.PlanWith(m.Desc.Output(), m.Types); p != nil {
-		response.Body = p
+	if p := s.redactor.PlanWith(desc, types); p != nil {
+		return capture.Rule{Body: p}
 	}
-	return request, response
+	return capture.Rule{}
 }
