@@ -54,20 +54,27 @@ func memoryRig(t *testing.T) (*Server, *capture.Store, *loomtest.Listener) {
 	return s, store, l
 }
 
+// askForStream sends a request for the stream and reads nothing.
+func askForStream(t *testing.T, s *Server, l *loomtest.Listener) net.Conn {
+	t.Helper()
+	conn, err := l.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(conn, "GET /api/stream HTTP/1.1\r\nHost: 127.0.0.1:9998\r\nCookie: %s=%s\r\n\r\n", s.auth.name, s.auth.value); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
 // TestReaderThatTakesNothingIsDropped opens a stream over a connection that
 // holds 4 KiB and never reads it.
 func TestReaderThatTakesNothingIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, store, l := memoryRig(t)
 		l.SetCapacity(4 << 10)
-		conn, err := l.Dial(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := askForStream(t, s, l)
 		defer func() { _ = conn.Close() }()
-		if _, err := fmt.Fprintf(conn, "GET /api/stream HTTP/1.1\r\nHost: 127.0.0.1:9998\r\nCookie: %s=%s\r\n\r\n", s.auth.name, s.auth.value); err != nil {
-			t.Fatal(err)
-		}
 		synctest.Wait()
 		if len(s.streams) != 1 {
 			t.Fatalf("%d streams are open, want 1", len(s.streams))
@@ -91,14 +98,8 @@ func TestReaderThatTakesNothingIsDropped(t *testing.T) {
 func TestStreamOutlivesRequestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _, l := memoryRig(t)
-		conn, err := l.Dial(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := askForStream(t, s, l)
 		defer func() { _ = conn.Close() }()
-		if _, err := fmt.Fprintf(conn, "GET /api/stream HTTP/1.1\r\nHost: 127.0.0.1:9998\r\nCookie: %s=%s\r\n\r\n", s.auth.name, s.auth.value); err != nil {
-			t.Fatal(err)
-		}
 		idle, err := l.Dial(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -2,13 +2,17 @@ package loomd
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"loom/test/daemon"
 	"loom/test/rawbytes"
@@ -24,17 +28,24 @@ type backend struct {
 
 func startBackend(t *testing.T) *backend {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listen for the backend: %v", err)
-	}
-	b := &backend{address: listener.Addr().String(), arrived: make(chan struct{}, 100), release: make(chan struct{}, 100)}
+	b := &backend{arrived: make(chan struct{}, 100), release: make(chan struct{}, 100)}
 	server := grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}))
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "loom.test.Held",
 		HandlerType: (*any)(nil),
 		Streams:     []grpc.StreamDesc{rawbytes.Stream("Call", b.call)},
 	}, b)
+	b.address = serve(t, server)
+	return b
+}
+
+// serve runs the server until the test ends, and returns where.
+func serve(t *testing.T, server *grpc.Server) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("listen for the backend: %v", err)
+	}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := server.Serve(listener); err != nil {
@@ -45,7 +56,7 @@ func startBackend(t *testing.T) *backend {
 		server.Stop()
 		serving.Wait()
 	})
-	return b
+	return listener.Addr().String()
 }
 
 func (b *backend) call(stream grpc.ServerStream) error {
@@ -113,6 +124,21 @@ func wantMessage(t *testing.T, stream grpc.ClientStream, text string) {
 	}
 	if string(message) != text {
 		t.Fatalf("received %q, want %q", message, text)
+	}
+}
+
+// finish ends the request and returns the status of the call.
+func finish(t *testing.T, stream grpc.ClientStream) *status.Status {
+	t.Helper()
+	if err := stream.CloseSend(); err != nil {
+		t.Fatalf("end the request: %v", err)
+	}
+	for {
+		if _, err := rawbytes.Receive(stream); errors.Is(err, io.EOF) {
+			return status.New(codes.OK, "")
+		} else if err != nil {
+			return status.Convert(err)
+		}
 	}
 }
 

@@ -3,9 +3,7 @@ package loomd
 import (
 	"errors"
 	"io"
-	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -38,11 +36,7 @@ type service struct {
 
 func startService(t *testing.T, hangingReflection bool) *service {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listen for the backend: %v", err)
-	}
-	b := &service{address: listener.Addr().String(), closing: make(chan struct{})}
+	b := &service{closing: make(chan struct{})}
 	server := grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}), grpc.MaxRecvMsgSize(largest))
 	register := func(name string, methods ...grpc.StreamDesc) {
 		server.RegisterService(&grpc.ServiceDesc{ServiceName: name, HandlerType: (*any)(nil), Streams: methods}, b)
@@ -52,17 +46,8 @@ func startService(t *testing.T, hangingReflection bool) *service {
 		register("grpc.reflection.v1.ServerReflection", rawbytes.Stream("ServerReflectionInfo", b.hang))
 		register("grpc.reflection.v1alpha.ServerReflection", rawbytes.Stream("ServerReflectionInfo", b.hang))
 	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(listener); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	t.Cleanup(func() {
-		close(b.closing)
-		server.Stop()
-		serving.Wait()
-	})
+	b.address = serve(t, server)
+	t.Cleanup(func() { close(b.closing) })
 	return b
 }
 

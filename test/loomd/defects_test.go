@@ -3,8 +3,6 @@ package loomd
 import (
 	"bytes"
 	"context"
-	"errors"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -19,7 +17,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding/gzip"
 	grpcmetadata "google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 
 	"loom/test/rawbytes"
 )
@@ -45,21 +42,6 @@ func begin(t *testing.T, address, path string, pairs []string, options ...grpc.C
 		t.Fatalf("begin a call of %s: %v", path, err)
 	}
 	return stream
-}
-
-// finish ends the request and returns the status of the call.
-func finish(t *testing.T, stream grpc.ClientStream) *status.Status {
-	t.Helper()
-	if err := stream.CloseSend(); err != nil {
-		t.Fatalf("end the request: %v", err)
-	}
-	for {
-		if _, err := rawbytes.Receive(stream); errors.Is(err, io.EOF) {
-			return status.New(codes.OK, "")
-		} else if err != nil {
-			return status.Convert(err)
-		}
-	}
 }
 
 // echoed makes a whole call with one message, which comes back.

@@ -52,15 +52,7 @@ func TestQuiet(t *testing.T) {
 				stream := client.start(t)
 				<-b.arrived
 				wantMessage(t, stream, "first")
-				if err := stream.CloseSend(); err != nil {
-					t.Fatalf("end the request: %v", err)
-				}
-				for {
-					var message []byte
-					if stream.RecvMsg(&message) != nil {
-						break
-					}
-				}
+				finish(t, stream)
 			}
 			client.conn.Close()
 			loomd.Signal(t, syscall.SIGTERM)

@@ -2,7 +2,6 @@ package loomd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -71,11 +70,8 @@ func TestMetrics(t *testing.T) {
 		stream := client.start(t)
 		<-b.arrived
 		wantMessage(t, stream, "first")
-		if err := stream.CloseSend(); err != nil {
-			t.Fatalf("end the request: %v", err)
-		}
-		if err := stream.RecvMsg(new([]byte)); !errors.Is(err, io.EOF) {
-			t.Fatalf("end of the call: %v", err)
+		if s := finish(t, stream); s.Code() != codes.OK {
+			t.Fatalf("the call ended with %v", s)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
