@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -42,14 +43,18 @@ func dialOwn(address string) (grpc.ClientConnInterface, io.Closer, error) {
 }
 
 // redact takes out of a call that passed no listener what capture would have
-// taken out of it.
-func (s *schemas) redact(cfg *config.Config, c *loomv1.Call) {
+// taken out of it, and what mode would not have recorded.
+func (s *schemas) redact(cfg *config.Config, mode capture.Mode, c *loomv1.Call) {
 	for _, block := range [][]*loomv1.Metadata{c.GetRequestHeaders(), c.GetResponseHeaders(), c.GetTrailers()} {
 		for _, m := range block {
 			if slices.Contains(cfg.Capture.Redact.Metadata, m.GetName()) {
 				m.Content = &loomv1.Metadata_Redacted{Redacted: true}
 			}
 		}
+	}
+	if mode != capture.Full {
+		leaveOutBodies(c)
+		return
 	}
 	request, response := s.rules(c.GetBackend(), c.GetPath())
 	for _, m := range c.GetMessages() {
@@ -58,6 +63,17 @@ func (s *schemas) redact(cfg *config.Config, c *loomv1.Call) {
 			rule, encoding = response, c.GetResponseHeaders()
 		}
 		redactMessage(rule, encodingOf(encoding), m)
+		if most := int(cfg.Capture.MessageBytes); len(m.GetData()) > most {
+			m.Data, m.Truncated = bytes.Clone(m.GetData()[:most]), true
+		}
+	}
+}
+
+// leaveOutBodies keeps of the messages that they were.
+func leaveOutBodies(c *loomv1.Call) {
+	c.Omission = &loomv1.Omission{BodiesOff: true, NoRoom: c.GetOmission().GetNoRoom()}
+	for _, m := range c.GetMessages() {
+		m.Data, m.Truncated = nil, m.GetSize() > 0
 	}
 }
 

@@ -72,7 +72,12 @@ func (v *Viewer) open(saved *export.Saved, path, address string, generation uint
 	if err != nil {
 		return err
 	}
+	known := make(map[string]bool, len(saved.Calls))
 	for _, c := range saved.Calls {
+		if known[c.GetId()] {
+			continue // two rows of one id cannot be told apart
+		}
+		known[c.GetId()] = true
 		if err := v.store.Add(c); err != nil {
 			o.Log.Warn("saved capture", zap.String("file", path), zap.Error(err))
 		}

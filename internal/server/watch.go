@@ -124,7 +124,7 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, generati
 	}
 	w.inspector, err = inspector.New(inspector.Options{
 		Replayer: replayer,
-		Redact:   func(c *loomv1.Call) { w.schemas.redact(cfg, c) },
+		Redact:   func(c *loomv1.Call) { w.schemas.redact(cfg, w.store.Mode(), c) },
 		Store:    w.store, Decoder: w.schemas.decoder, Schemas: w.schemas.cache,
 		Address: page.Addr().String(), AllowHosts: cfg.Inspector.AllowHosts,
 		TLS: cfg.Inspector.TLS != nil, Token: token,
