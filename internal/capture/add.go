@@ -33,6 +33,9 @@ func (s *Store) Add(c *loomv1.Call) error {
 		return fmt.Errorf("add call %s: %w", c.GetId(), errNoRoom)
 	}
 	r.mu.Lock()
+	if r.seq != 0 {
+		r.reset()
+	}
 	r.seq, r.loaded, r.ended, r.charged = id.Sequence, &loaded{id, c}, true, size
 	r.touch()
 	r.mu.Unlock()

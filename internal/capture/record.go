@@ -30,6 +30,7 @@ type record struct {
 // goroutine writes it, feed aside.
 type recorded struct {
 	seq     uint64  // 0: the record is free
+	charged int64   // bytes besides those of messages that it counts for
 	loaded  *loaded // a call that was not recorded here: it has all but the bookkeeping
 	mode    Mode
 	ended   bool
@@ -40,7 +41,6 @@ type recorded struct {
 	ender   callevent.Ender
 	code    uint32
 	change  uint64 // when it was last published, as Store.Cursor counts; 0: never
-	charged int64  // bytes besides those of messages that it counts for
 	// reserved is how much of charged Store.held has while the call is open,
 	// besides recordBytes.
 	reserved int64

@@ -115,20 +115,24 @@ func (s *Store) Begin(c callevent.Call) callevent.Follower {
 		return nil
 	}
 	r.mu.Lock()
+	if r.seq != 0 {
+		r.reset()
+	}
 	r.begin(c, s.Mode())
 	r.mu.Unlock()
 	return r
 }
 
 // takeLocked returns a record for a call that begins; nil if open calls have
-// taken them all.
+// taken them all. It may still hold the call that made room.
 func (s *Store) takeLocked() *record {
-	if s.kept >= s.opts.Calls {
-		// Some more at once: they lie side by side and come from memory faster
-		// than one by one.
-		for range s.opts.Calls / evictShare {
-			s.evictLocked()
-		}
+	if r := s.oldest; r != nil && s.kept == s.opts.Calls && s.held+s.arena.bytes() <= s.opts.Bytes {
+		// The usual case: the call that ended first makes room for the new one.
+		// Its record is emptied by Begin, without keeping all others waiting.
+		s.unlinkLocked(r)
+		s.open++
+		s.held += recordBytes
+		return r
 	}
 	for s.kept >= s.opts.Calls || s.held+recordBytes+s.arena.bytes() > s.opts.Bytes {
 		if !s.evictLocked() {
@@ -145,9 +149,6 @@ func (s *Store) takeLocked() *record {
 	s.held += recordBytes
 	return r
 }
-
-// evictShare is the part of a full ring that is emptied at a time.
-const evictShare = 512
 
 // maxMessageBytes is how much of a message can be kept: what the arena counts
 // in 32 bits, also on machines where an int has no more.
@@ -169,17 +170,23 @@ func (s *Store) growLocked() {
 	}
 }
 
+// unlinkLocked takes r, which ended first, out of the list.
+func (s *Store) unlinkLocked(r *record) {
+	if s.oldest = r.next; s.oldest == nil {
+		s.newest = nil
+	}
+	r.next = nil
+	s.held -= r.charged
+}
+
 // evictLocked forgets the call that ended first. It reports false if none has.
 func (s *Store) evictLocked() bool {
 	r := s.oldest
 	if r == nil {
 		return false
 	}
-	if s.oldest = r.next; s.oldest == nil {
-		s.newest = nil
-	}
+	s.unlinkLocked(r)
 	r.mu.Lock()
-	s.held -= r.charged
 	r.reset()
 	r.mu.Unlock()
 	s.kept--
