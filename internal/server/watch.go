@@ -16,11 +16,11 @@ import (
 	"loom/internal/inspector"
 )
 
-// newGeneration numbers a process: tenths of a second since 2026 began, so that
-// each that starts has a number which none had before.
+// newGeneration numbers a process: milliseconds since 2026 began, so that each
+// that starts has a number which none had before, however quickly it follows.
 func newGeneration(now time.Time) uint64 {
 	begin := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
-	return uint64(max(now.Sub(begin)/(100*time.Millisecond), 1))
+	return uint64(max(now.Sub(begin)/time.Millisecond, 1))
 }
 
 // watch is everything that looks at calls. A relay never waits for it.
