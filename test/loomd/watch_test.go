@@ -118,7 +118,7 @@ func (p *page) raw(t *testing.T, id string) (status int, body string) {
 	return status, string(all)
 }
 
-// call makes a whole call of which the request is the word "first".
+// whole makes a call from beginning to end, of which the request is the word "first".
 func (b *backend) whole(t *testing.T, address string) {
 	t.Helper()
 	stream := dial(t, address).start(t)
