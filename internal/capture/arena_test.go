@@ -57,7 +57,7 @@ func TestArenaThatIsFullTakesWhatFits(t *testing.T) {
 // Bytes written in pieces to many chains come back as they were, and what is
 // in use is the sum of the chains.
 func TestArenaAgreesWithModel(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test that repeats itself
+	rng := rand.New(rand.NewPCG(1, 2))
 	a := newTestArena(t, 64*blockSize)
 	chains, model := make([]chain, 20), make([][]byte, 20)
 	for range 20_000 {

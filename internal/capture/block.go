@@ -74,7 +74,7 @@ func (bs *blocks) read(fields []hpack.HeaderField) *block {
 		return bs.none
 	}
 	first := &fields[0]
-	s := &bs.seen[(uintptr(unsafe.Pointer(first))>>6)%uintptr(len(bs.seen))]
+	s := &bs.seen[(uintptr(unsafe.Pointer(first))>>6)%uintptr(len(bs.seen))] //nolint:gosec // the address only picks a slot; first is compared below
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.first != first || s.count != len(fields) {

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -140,11 +141,12 @@ func TestMoreCallsThanAnybodyReadsAreCounted(t *testing.T) {
 func TestReconnectGivesExactlyWhatChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestStore(t, small())
-		ids := func(b Batch) (out string) {
+		ids := func(b Batch) string {
+			var out strings.Builder
 			for _, c := range b.Calls {
-				out += c.GetId() + " "
+				out.WriteString(c.GetId() + " ")
 			}
-			return out
+			return out.String()
 		}
 		start := s.Cursor() // of a page that loads the list before it watches
 		one := routed(s, 1, "all")

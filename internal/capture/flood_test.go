@@ -27,7 +27,7 @@ func TestFloodOfLargeMessagesStaysInTheRing(t *testing.T) {
 		flood(t)
 		return
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v") //nolint:gosec // itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), floodRole+"=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -149,12 +149,12 @@ func (r *record) summary() *loomv1.CallSummary {
 	}
 	for i := range r.messages.list {
 		m := &r.messages.list[i]
-		s.Cut = s.Cut || m.truncated || m.withheld != "" && m.withheld != withheldPending
+		s.Cut = s.GetCut() || m.truncated || m.withheld != "" && m.withheld != withheldPending
 	}
 	if r.ended {
 		s.By, s.Reason = enders[r.ender], r.reason
 		if r.hasCode {
-			s.Code = proto.Uint32(r.code)
+			s.Code = new(r.code)
 		}
 	}
 	return s

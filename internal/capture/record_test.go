@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func TestLongStreamKeepsItsFirstAndNewestMessages(t *testing.T) {
 	s := newTestStore(t, small())
 	f := routed(s, 1, "all")
 	for i := range 1000 {
-		send(f, callevent.Down, []byte(fmt.Sprint(i+1)))
+		send(f, callevent.Down, []byte(strconv.Itoa(i+1)))
 	}
 	for _, state := range []string{"open", "ended"} {
 		c := get(t, s, 1)
@@ -60,7 +61,7 @@ func TestLongStreamKeepsItsFirstAndNewestMessages(t *testing.T) {
 			if i >= 64 {
 				want = uint64(1000 - 320 + i + 1)
 			}
-			if m.GetSequence() != want || string(m.GetData()) != fmt.Sprint(want) {
+			if m.GetSequence() != want || string(m.GetData()) != strconv.FormatUint(want, 10) {
 				t.Fatalf("%s: message %d in the record is number %d with %q, want %d", state, i, m.GetSequence(), m.GetData(), want)
 			}
 		}

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -24,7 +25,7 @@ type player struct {
 }
 
 func newPlayer(s *Store, seed uint64) *player {
-	return &player{store: s, rng: rand.New(rand.NewPCG(seed, 9)), now: time.Unix(1_800_000_000, 0)} //nolint:gosec // it repeats itself
+	return &player{store: s, rng: rand.New(rand.NewPCG(seed, 9)), now: time.Unix(1_800_000_000, 0)}
 }
 
 func (p *player) begin() {
@@ -129,7 +130,7 @@ func (masking) Apply(_ string, _ bool, data []byte) ([]byte, bool, error) {
 	return data[:min(1, len(data))], len(data)%2 == 0, nil
 }
 
-var errApply = fmt.Errorf("it is not a message\xff")
+var errApply = errors.New("it is not a message\xff")
 
 func TestRingIsBoundedWhateverComes(t *testing.T) {
 	for _, o := range []Options{

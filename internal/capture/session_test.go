@@ -44,7 +44,7 @@ func play(s *Store, from, until uint64, size int) {
 
 func lines(t *testing.T, path string) []string {
 	t.Helper()
-	text, err := os.ReadFile(path) //nolint:gosec // in a folder of the test
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

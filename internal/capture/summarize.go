@@ -1,8 +1,6 @@
 package capture
 
 import (
-	"google.golang.org/protobuf/proto"
-
 	loomv1 "loom/api/loom/v1"
 )
 
@@ -18,10 +16,10 @@ func Summarize(c *loomv1.Call) *loomv1.CallSummary {
 		Cut: c.GetOmission() != nil || c.GetRequest().GetUnrecorded()+c.GetResponse().GetUnrecorded() > 0,
 	}
 	if c.GetStatus() != nil {
-		s.Code = proto.Uint32(c.GetStatus().GetCode())
+		s.Code = new(c.GetStatus().GetCode())
 	}
 	for _, m := range c.GetMessages() {
-		s.Cut = s.Cut || m.GetTruncated() || m.GetWithheld() != ""
+		s.Cut = s.GetCut() || m.GetTruncated() || m.GetWithheld() != ""
 	}
 	for _, m := range c.GetRequestHeaders() {
 		if m.GetName() == "traceparent" {

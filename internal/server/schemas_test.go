@@ -39,14 +39,14 @@ routes: [{name: all, backend: quick}, {name: more, match: {service: a.B}, backen
 // a field of the answer.
 func partly() *descriptorpb.FileDescriptorSet {
 	return &descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{{
-		Name: proto.String("shop.proto"), Package: proto.String("shop"), Syntax: proto.String("proto3"),
+		Name: new("shop.proto"), Package: new("shop"), Syntax: new("proto3"),
 		Dependency: []string{"card.proto"},
-		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Receipt"), Field: []*descriptorpb.FieldDescriptorProto{
-			{Name: proto.String("id"), Number: proto.Int32(1), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(), Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum()},
-			{Name: proto.String("card"), Number: proto.Int32(2), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(), Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: proto.String(".shop.Card")},
+		MessageType: []*descriptorpb.DescriptorProto{{Name: new("Receipt"), Field: []*descriptorpb.FieldDescriptorProto{
+			{Name: new("id"), Number: proto.Int32(1), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(), Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum()},
+			{Name: new("card"), Number: proto.Int32(2), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(), Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: new(".shop.Card")},
 		}}},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Shop"), Method: []*descriptorpb.MethodDescriptorProto{
-			{Name: proto.String("Pay"), InputType: proto.String(".shop.Card"), OutputType: proto.String(".shop.Receipt")},
+		Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("Shop"), Method: []*descriptorpb.MethodDescriptorProto{
+			{Name: new("Pay"), InputType: new(".shop.Card"), OutputType: new(".shop.Receipt")},
 		}}},
 	}}}
 }
