@@ -322,6 +322,12 @@ func TestOpen(t *testing.T) {
 	if status, body, _ := p.ask(t, http.MethodPost, "/api/clear"); status < 400 || !bytes.Contains(body, []byte("error")) {
 		t.Errorf("calls of a saved capture are cleared: %d, %s", status, body)
 	}
+	busy := strings.TrimPrefix(p.base, "http://")
+	another := program.Start(t, "-open", file, "-inspector", busy)
+	if code := another.WaitExit(t, soon); code != 1 {
+		t.Errorf("exit code %d of another at the same address, want 1", code)
+	}
+	wantOneLine(t, another, busy, "address already in use")
 	stop(t, viewer)
 }
 
