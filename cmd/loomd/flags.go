@@ -150,6 +150,8 @@ func (f *flags) conflict(set *flag.FlagSet) error {
 		return errors.New("-backend, -config, -demo and -open exclude each other")
 	case !slices.Contains([]string{"", "full", "metadata", "off"}, f.capture):
 		return fmt.Errorf("-capture %q: there are full, metadata and off", f.capture)
+	case f.open != "" && (f.session != "" || f.capture != "" || f.check):
+		return errors.New("-open shows a saved capture: -session, -capture and -check do not go with it")
 	case f.open != "" && unlessOff(f.inspector) == "":
 		return errors.New("-open shows the capture in the inspector, which -inspector off leaves out")
 	case f.session != "" && !config.ValidName(f.session):

@@ -170,8 +170,10 @@ func withFlag(err error, f *flags) error {
 	if !ok || f.config != "" {
 		return err
 	}
-	switch name := taken.Listener; name {
-	case "inspector", "metrics":
+	switch name := taken.Listener; {
+	case f.open != "":
+		return fmt.Errorf("%w; choose another address with -inspector", err)
+	case name == "inspector", name == "metrics":
 		return fmt.Errorf("%w; choose another address with -%s, or -%s off", err, name, name)
 	default:
 		return fmt.Errorf("%w; choose another address with -listen", err)

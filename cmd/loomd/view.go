@@ -14,7 +14,7 @@ func view(ctx context.Context, f *flags, signals <-chan os.Signal, stderr io.Wri
 	log := newLogger(&config.Default().Log, stderr)
 	v, err := server.NewViewer(f.open, f.inspector, server.Options{Log: log, Version: version()})
 	if err != nil {
-		return report(stderr, err)
+		return report(stderr, withFlag(err, f))
 	}
 	introduceInspector(stderr, v.URL())
 	ctx, stop := context.WithCancel(ctx)
