@@ -20,7 +20,7 @@ func (s *Store) Add(c *loomv1.Call) error {
 	if err != nil {
 		return fmt.Errorf("add a call: %w", err)
 	}
-	size := cost(c)
+	size := Cost(c)
 	if size > s.opts.Bytes {
 		return fmt.Errorf("add call %s: %w", c.GetId(), errNoRoom)
 	}
@@ -47,9 +47,9 @@ func (s *Store) Add(c *loomv1.Call) error {
 	return nil
 }
 
-// cost is about how much memory a record takes that was recorded elsewhere: as
-// objects, its parts take more than their bytes.
-func cost(c *loomv1.Call) int64 {
+// Cost is how many bytes of the ring a call takes that Add takes in, about as
+// many as of memory: as objects, its parts take more than their bytes.
+func Cost(c *loomv1.Call) int64 {
 	fields := len(c.GetRequestHeaders()) + len(c.GetResponseHeaders()) + len(c.GetTrailers())
 	return recordBytes + int64(proto.Size(c)) + int64(fields)*loadedField + int64(len(c.GetMessages()))*loadedMessage
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"google.golang.org/protobuf/proto"
 
 	"loom/internal/capture"
 	"loom/internal/decode"
@@ -19,8 +18,9 @@ import (
 	"loom/internal/reflectcache"
 )
 
-// viewerOverhead is what each call costs in memory besides its record.
-const viewerOverhead = 4 << 10
+// viewerSpare is room in the ring of a saved capture that no call needs: one
+// that comes has a place before it is known how much it takes.
+const viewerSpare = 64 << 10
 
 // Viewer shows a saved capture in the inspector, without any backend.
 type Viewer struct {
@@ -63,11 +63,11 @@ func readSaved(path string) (*export.Saved, error) {
 func (v *Viewer) open(saved *export.Saved, path, address string, generation uint64, o Options) error {
 	size := int64(0)
 	for _, c := range saved.Calls {
-		size += int64(proto.Size(c)) + viewerOverhead
+		size += capture.Cost(c)
 	}
 	var err error
 	v.store, err = capture.New(capture.Options{
-		Generation: generation, Calls: len(saved.Calls) + 1, Bytes: size + viewerOverhead, Mode: capture.Off,
+		Generation: generation, Calls: len(saved.Calls) + 1, Bytes: size + viewerSpare, Mode: capture.Off,
 	})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -209,5 +210,21 @@ func TestViewerRefuses(t *testing.T) {
 				t.Errorf("%v does not say that the address is taken", err)
 			}
 		})
+	}
+}
+
+// Long streams take more memory than their bytes: none of the calls is left
+// out for it.
+func TestViewerShowsEveryCallOfLongStreams(t *testing.T) {
+	var calls []*loomv1.Call
+	for i := range 200 {
+		c := endedCall(fmt.Sprintf("7-%d", i+1))
+		for len(c.GetMessages()) < 320 {
+			c.Messages = append(c.Messages, c.GetMessages()[0])
+		}
+		calls = append(calls, c)
+	}
+	if ids := view(t, saved(t, calls...)).ids(); len(ids) != len(calls) {
+		t.Errorf("%d calls of %d are shown", len(ids), len(calls))
 	}
 }
