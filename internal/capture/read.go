@@ -137,7 +137,11 @@ func (r *record) state() loomv1.CallState {
 // summary makes the row of the call. r is locked.
 func (r *record) summary() *loomv1.CallSummary {
 	if r.loaded != nil {
-		return Summarize(r.loaded.call)
+		s := Summarize(r.loaded.call)
+		if r.drift {
+			s.Drift, s.Revision = true, s.GetRevision()+1
+		}
+		return s
 	}
 	up, down := r.traffic(callevent.Up), r.traffic(callevent.Down)
 	s := &loomv1.CallSummary{
@@ -145,7 +149,7 @@ func (r *record) summary() *loomv1.CallSummary {
 		Kind: r.kind(), State: r.state(), Took: r.times.change.Microseconds(), Timeout: r.timeout.Microseconds(),
 		Up: up.GetMessages(), Down: down.GetMessages(), UpBytes: up.GetBytes(), DownBytes: down.GetBytes(),
 		Attempts: r.attempts, Endpoint: r.endpoint, ReplayOf: text(r.request.replayOf), Trace: r.request.trace, Revision: uint64(r.revision),
-		Cut: r.noRoom || up.GetUnrecorded()+down.GetUnrecorded() > 0,
+		Drift: r.drift, Cut: r.noRoom || up.GetUnrecorded()+down.GetUnrecorded() > 0,
 	}
 	for i := range r.messages.list {
 		m := &r.messages.list[i]

@@ -38,6 +38,7 @@ type recorded struct {
 	dirty   bool // it has changed since it was published
 	queued  bool // the feed knows that
 	hasCode bool
+	drift   bool // see Flag
 	ender   callevent.Ender
 	code    uint32
 	change  uint64 // when it was last published, as Store.Cursor counts; 0: never

@@ -124,6 +124,7 @@ func (r *record) redactionDone(q redaction) {
 	}
 	if r.pending--; r.pending == 0 && r.ended {
 		r.store.toSession(r)
+		r.store.examine(r)
 	}
 }
 

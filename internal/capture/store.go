@@ -30,6 +30,7 @@ type Store struct {
 	dropped  struct {
 		calls, bytes, redactions atomic.Uint64
 	}
+	unexamined unexamined
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -200,6 +201,7 @@ func (s *Store) evictLocked() bool {
 func (s *Store) finish(r *record, charged int64, ready bool) {
 	if ready {
 		s.toSession(r)
+		s.examine(r)
 	}
 	s.mu.Lock()
 	s.open--
