@@ -172,8 +172,9 @@ func (b *planner) rule(fd protoreflect.FieldDescriptor) rule {
 			return rule{do: maskText}
 		}
 		return rule{do: drop}
-	case fd.Message() != nil && fd.Message().IsPlaceholder():
-		// Its file is missing: any of the configured fields may be in it.
+	case fd.Message() != nil && fd.Message().IsPlaceholder() && fd.Message().FullName() != anyName:
+		// Its file is missing: any of the configured fields may be in it. What
+		// an Any looks like is known without its file.
 		if b.redactor.HasFields() {
 			return rule{do: drop}
 		}

@@ -10,8 +10,10 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
@@ -125,6 +127,35 @@ func TestAnAnyOfUncertainTypeKeepsNoValue(t *testing.T) {
 				t.Errorf("%q, %v", out, err)
 			}
 		})
+	}
+}
+
+// What an Any holds is looked for although the file of Any itself is missing;
+// of another message nobody knows what it holds.
+func TestMessagesWhoseFileIsMissing(t *testing.T) {
+	file, err := protodesc.FileOptions{AllowUnresolvable: true}.New(&descriptorpb.FileDescriptorProto{
+		Name: proto.String("lost.proto"), Package: proto.String("lost"), Syntax: proto.String("proto3"),
+		Dependency: []string{"google/protobuf/any.proto", "card.proto"},
+		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M"), Field: []*descriptorpb.FieldDescriptorProto{
+			{Name: proto.String("any"), Number: proto.Int32(1), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(), Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: proto.String(".google.protobuf.Any")},
+			{Name: proto.String("more"), Number: proto.Int32(2), Label: descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum(), Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: proto.String(".lost.M")},
+			{Name: proto.String("card"), Number: proto.Int32(3), Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(), Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: proto.String(".lost.Card")},
+		}}},
+	}, new(protoregistry.Files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	anyField := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), marshal(t, order(t).GetOrder().GetPayment()))
+	card := protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), []byte("\x0a\x04card"))
+	data := protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), append(anyField, card...))
+	for _, fields := range [][]string{nil, {"lost.Card.number"}} {
+		out, _, err := decode.NewRedactor(fields).PlanWith(file.Messages().Get(0), protoregistry.GlobalTypes).Apply("", false, data)
+		if err != nil || bytes.Contains(out, []byte(secret)) || !bytes.Contains(out, []byte("visa")) {
+			t.Errorf("fields %v: %q, %v", fields, out, err)
+		}
+		if kept := bytes.Contains(out, []byte("card")); kept != (fields == nil) {
+			t.Errorf("fields %v: the card is kept: %t", fields, kept)
+		}
 	}
 }
 
