@@ -25,8 +25,7 @@ func TestWithoutTokenThePageAsksForIt(t *testing.T) {
 	p.await("the page asks for the token", `document.querySelector('#login-dialog').open`)
 	p.do(chromedp.SendKeys("#token", "wrong-token-wrong-token"), chromedp.Click("#login"))
 	p.await("a wrong token is refused", `document.querySelector('#login-error').textContent !== ''`)
-	_, token, _ := strings.Cut(d.url, "token=")
-	p.fill("#token", token)
+	p.fill("#token", d.token())
 	p.do(chromedp.Click("#login"))
 	p.live()
 }

@@ -11,8 +11,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/wrapperspb"
-
-	"loom/test/daemon"
 )
 
 // ping is the method of the backend of this test: it answers with what it was
@@ -51,9 +49,7 @@ func startBackend(t *testing.T) string {
 // startRelay runs loomd in front of one backend.
 func startRelay(t *testing.T, backend string) *loomd {
 	t.Helper()
-	d := &loomd{listen: daemon.FreeAddress(t), inspector: daemon.FreeAddress(t), source: []string{"-backend", backend}}
-	d.start(t)
-	return d
+	return startLoomd(t, "-backend", backend)
 }
 
 // dial returns a client of what listens on the address.

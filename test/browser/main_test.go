@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,9 +45,9 @@ func run(m *testing.M) int {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
 	allocator, endBrowser := chromedp.NewExecAllocator(context.Background(), options...)
 	defer endBrowser()
-	var closeBrowser context.CancelFunc
-	browser, closeBrowser = chromedp.NewContext(allocator)
+	opened, closeBrowser := chromedp.NewContext(allocator)
 	defer closeBrowser()
+	browser = opened //nolint:fatcontext // set once, before any test
 	if err := chromedp.Do(browser); err != nil {
 		fmt.Fprintln(os.Stderr, "start the browser:", err)
 		return 1
@@ -59,7 +58,7 @@ func run(m *testing.M) int {
 // loomd is a running loomd with an inspector.
 type loomd struct {
 	*daemon.Process
-	source            []string // the flags that say what it relays to
+	args              []string
 	listen, inspector string
 	url               string // of the inspector, with the token
 }
@@ -67,15 +66,32 @@ type loomd struct {
 // startDemo runs a loomd with the demo's backends and traffic.
 func startDemo(t *testing.T) *loomd {
 	t.Helper()
-	d := &loomd{listen: daemon.FreeAddress(t), inspector: daemon.FreeAddress(t), source: []string{"-demo"}}
+	return startLoomd(t, "-demo")
+}
+
+// startLoomd runs a loomd with these flags and addresses of its own.
+func startLoomd(t *testing.T, flags ...string) *loomd {
+	t.Helper()
+	d := newLoomd(t)
+	d.args = append([]string{"-quiet", "-listen", d.listen, "-inspector", d.inspector}, flags...)
 	d.start(t)
+	return d
+}
+
+func newLoomd(t *testing.T) *loomd {
+	t.Helper()
+	d := &loomd{listen: daemon.FreeAddress(t)}
+	// An address that is free may be the same twice.
+	for d.inspector = d.listen; d.inspector == d.listen; {
+		d.inspector = daemon.FreeAddress(t)
+	}
 	return d
 }
 
 // start starts loomd, again on the same addresses if it ran before.
 func (d *loomd) start(t *testing.T) {
 	t.Helper()
-	d.Process = program.Start(t, append(slices.Clone(d.source), "-quiet", "-listen", d.listen, "-inspector", d.inspector)...)
+	d.Process = program.Start(t, d.args...)
 	d.Await(t, "loomd prints where the inspector is", func() bool {
 		_, after, found := strings.Cut(d.Stderr(), "Inspector: ")
 		url, _, whole := strings.Cut(after, "\n")
@@ -83,6 +99,12 @@ func (d *loomd) start(t *testing.T) {
 		return found && whole
 	})
 	d.WaitListening(t, d.inspector)
+}
+
+// token is what opens the inspector.
+func (d *loomd) token() string {
+	_, token, _ := strings.Cut(d.url, "token=")
+	return token
 }
 
 // tab is a page of the browser, with cookies of its own.
@@ -104,6 +126,9 @@ func open(t *testing.T, url string) *tab {
 	p.do(chromedp.EmulateViewport(1400, 900), chromedp.Navigate(url))
 	return p
 }
+
+// of is the tab for a part of the test.
+func (p *tab) of(t *testing.T) *tab { return &tab{t: t, ctx: p.ctx} }
 
 // do runs actions, within patience.
 func (p *tab) do(actions ...chromedp.Action[chromedp.Void]) {
