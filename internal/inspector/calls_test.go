@@ -149,10 +149,33 @@ func TestSchemaDrift(t *testing.T) {
 	if want := "schema changed at " + c.GetStart().AsTime().Format("15:04"); got.View.SchemaChange != want {
 		t.Errorf("%q, want %q", got.View.SchemaChange, want)
 	}
+	if row := r.store.Summaries(0)[0]; !row.GetDrift() {
+		t.Errorf("the row does not say so: %v", row)
+	}
 	r.schemas.down = true
 	r.get("/api/calls/7-1").want(200).into(&got)
 	if got.View.Source != "schemaless" || got.View.SchemaProblem == "" || got.View.Response.First.JSON == nil {
 		t.Errorf("without reflection: %s, %q", got.View.Source, got.View.SchemaProblem)
+	}
+}
+
+// A later message than those of the detail flags its call too, also where
+// nothing can be changed.
+func TestDriftOfALaterMessage(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.ReadOnly = true })
+	c := r.aCall("7-1", `{}`, `{}`)
+	later := proto.CloneOf(c.GetMessages()[1])
+	later.Data, later.Sequence = append(later.GetData(), 0x78, 1), 2 // field 15
+	later.Size = uint64(len(later.GetData()))
+	c.Messages = append(c.Messages, later)
+	r.add(c)
+	r.get("/api/calls/7-1").want(200)
+	if r.store.Summaries(0)[0].GetDrift() {
+		t.Error("the row says so although the first messages fit")
+	}
+	r.get("/api/calls/7-1/messages").want(200)
+	if !r.store.Summaries(0)[0].GetDrift() {
+		t.Error("the row does not say so")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	loomv1 "loom/api/loom/v1"
+	"loom/internal/capture"
 	"loom/internal/decode"
 )
 
@@ -54,6 +55,7 @@ type decoding struct {
 	known  known
 	full   bool // JSON of any size
 	room   int  // bytes of JSON that still fit in the answer
+	drift  bool // the call was flagged
 }
 
 func (s *Server) decoding(ctx context.Context, c *loomv1.Call, full bool) *decoding {
@@ -76,6 +78,9 @@ func (d *decoding) at(i int) *decoded {
 		Source: res.Source.String(), Type: res.Type, Error: res.Err, Unknown: res.Unknown,
 		Hex: hex.EncodeToString(m.GetData()[:min(len(m.GetData()), hexBytes)]),
 	}
+	if len(res.Unknown) > 0 {
+		d.flag()
+	}
 	if i > 0 {
 		out.Delta = out.At - d.call.GetMessages()[i-1].GetFirstByte().AsDuration().Microseconds()
 	}
@@ -86,6 +91,17 @@ func (d *decoding) at(i int) *decoded {
 		d.room -= n
 	}
 	return out
+}
+
+// flag has the row of the call say that its messages do not fit the schema.
+func (d *decoding) flag() {
+	if d.drift {
+		return
+	}
+	d.drift = true
+	if id, err := capture.ParseID(d.call.GetId()); err == nil {
+		d.server.opts.Store.Flag(id)
+	}
 }
 
 // first decodes the first message that went one way; nil if there is none.
