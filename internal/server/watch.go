@@ -138,11 +138,13 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, generati
 	return nil
 }
 
-// start serves what people look at, until ctx ends.
+// start serves what people look at, and looks for drift, until ctx ends.
 func (w *watch) start(ctx context.Context) {
 	if w.monitor != nil {
 		w.running.Go(func() { w.monitor.serve(ctx, w.log) })
 	}
+	check := &driftCheck{store: w.store, schemas: w.schemas}
+	w.running.Go(func() { check.run(ctx) })
 	if w.inspector == nil {
 		return
 	}
