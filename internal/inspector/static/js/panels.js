@@ -28,7 +28,7 @@ const KINDS = {
 export function listPanel(kind, filterBy) {
   const { title, path, none, key } = KINDS[kind];
   const body = h("div", { class: "panel-body" });
-  const element = h("section", { class: "page", id: "page-" + kind, "aria-label": title }, h("h2", null, title), body);
+  const element = h("section", { class: "page", id: "page-" + kind, "aria-label": title, tabindex: "0" }, h("h2", null, title), body);
   const show = () => load(body, path, (answer) => {
     const items = /** @type {Item[]} */ (answer.items ?? []).map(flat);
     return items.length === 0 ? empty(none[0], none[1]) : table(columns(items, key ?? "", filterBy), items, "table-" + kind);
@@ -42,7 +42,7 @@ export function listPanel(kind, filterBy) {
 export function objectPanel(kind) {
   const body = h("div", { class: "panel-body" });
   const title = kind === "config" ? "Config" : "Status";
-  const element = h("section", { class: "page", id: "page-" + kind, "aria-label": title }, h("h2", null, title), body);
+  const element = h("section", { class: "page", id: "page-" + kind, "aria-label": title, tabindex: "0" }, h("h2", null, title), body);
   const show = () => load(body, "/api/" + kind, (answer) => {
     const { text, yaml, source, ...rest } = answer ?? {};
     const written = text ?? yaml ?? source;
