@@ -22,11 +22,14 @@ type Observer interface {
 	Ended(s *callevent.Summary)
 }
 
-// Options configures a Relay. All but Observer are required.
+// Options configures a Relay. All but Breakers and Observer are required.
 type Options struct {
 	Routes   *route.Table
 	Backends map[string]*backend.Backend // by name; all that Routes speaks of
-	H2       *h2.Options                 // of downstream connections
+	// Breakers guard backends, by their names. A backend without one is always
+	// called, and costs nothing.
+	Breakers map[string]Breaker
+	H2       *h2.Options // of downstream connections
 	// KeptRequest is how many bytes of a request are kept for a second try.
 	KeptRequest int
 	Counters    *Counters
