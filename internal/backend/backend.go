@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,13 +51,17 @@ var (
 	ErrStopped     = errors.New("the backend is being removed")
 )
 
+// ErrOver is what a Waiter answers to an Attempt when its call has ended.
+var ErrOver = errors.New("the call is over")
+
 // Waiter is a call in search of a connection. It is compared by identity, so
 // it has to be a pointer.
 type Waiter interface {
-	// Attempt has the call open its stream on conn. It returns the error of
-	// h2.Conn.Open when conn takes none, and nil when it does or when the
-	// call is over and needs none.
-	Attempt(b *h2.Batch, conn *h2.Conn, endpoint string) error
+	// Attempt has the call open its stream on conn, which leads to e. It
+	// returns nil when conn took it: e.Done has to follow when the attempt has
+	// ended, once. Else it returns the error of h2.Conn.Open, or ErrOver when
+	// the call has ended and needs no connection.
+	Attempt(b *h2.Batch, conn *h2.Conn, e *Endpoint) error
 	// Refused says that the call gets no connection, and why.
 	Refused(b *h2.Batch, err error)
 	// Over reports whether the call has ended: it needs no connection.
@@ -76,7 +81,7 @@ type Backend struct {
 	cancel context.CancelFunc
 
 	next        atomic.Uint64 // place in list of the endpoint that the next call tries first
-	list        atomic.Pointer[[]*endpoint]
+	list        atomic.Pointer[[]*Endpoint]
 	waiting     atomic.Int64 // length of queue
 	reresolveAt atomic.Int64 // Unix nanoseconds
 
@@ -106,7 +111,7 @@ func New(o Options) (*Backend, error) {
 	}
 	k := &Backend{opts: o, queue: newQueue()}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
-	k.list.Store(new([]*endpoint))
+	k.list.Store(new([]*Endpoint))
 	// Processes that start together do not all begin with the same endpoint.
 	k.next.Store(rand.Uint64())
 	k.reresolveAt.Store(time.Now().Add(reresolveEvery).UnixNano())
@@ -120,18 +125,30 @@ func New(o Options) (*Backend, error) {
 // Name returns the name that the configuration gives the backend.
 func (k *Backend) Name() string { return k.opts.Name }
 
+// Pick is what a call asks of the choice of its endpoint. The zero value asks
+// for nothing.
+type Pick struct {
+	// Avoid is an endpoint that is taken only if no other will do: that of an
+	// attempt before.
+	Avoid *Endpoint
+	// Hash stands for what calls share that should meet at the same endpoint.
+	// It counts only with Hashed, and with a balance that uses it.
+	Hash   uint64
+	Hashed bool
+}
+
 // Open finds w a connection: now, or when there is one. It returns nil when w
 // was given one, waits, or has been refused meanwhile, and else why it gets
 // none.
-func (k *Backend) Open(b *h2.Batch, w Waiter) error {
+func (k *Backend) Open(b *h2.Batch, w Waiter, p Pick) error {
 	if now := b.Now.UnixNano(); now > k.reresolveAt.Load() {
 		k.reresolveAt.Store(now + int64(reresolveEvery))
 		k.reresolve()
 	}
-	if k.waiting.Load() == 0 && k.try(b, w) {
+	if k.waiting.Load() == 0 && k.try(b, w, p) {
 		return nil
 	}
-	if err := k.enqueue(w); err != nil {
+	if err := k.enqueue(w, p); err != nil {
 		return err
 	}
 	if w.Over() {
@@ -143,7 +160,7 @@ func (k *Backend) Open(b *h2.Batch, w Waiter) error {
 
 // try offers w the connections there are, beginning with the endpoint whose
 // turn it is. An endpoint without one is connected to for the next calls.
-func (k *Backend) try(b *h2.Batch, w Waiter) bool {
+func (k *Backend) try(b *h2.Batch, w Waiter, p Pick) bool {
 	list := *k.list.Load()
 	n := uint64(len(list))
 	if n == 0 {
@@ -151,11 +168,11 @@ func (k *Backend) try(b *h2.Batch, w Waiter) bool {
 	}
 	first := k.next.Add(1)
 	for i := range n {
-		if list[(first+i)%n].try(b, w) {
+		if e := list[(first+i)%n]; e != p.Avoid && e.try(b, w) {
 			return true
 		}
 	}
-	return false
+	return p.Avoid != nil && slices.Contains(list, p.Avoid) && p.Avoid.try(b, w)
 }
 
 // start runs f on a goroutine that Close waits for. It reports false when the

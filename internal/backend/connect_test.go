@@ -38,8 +38,8 @@ func TestConnectsOnDemand(t *testing.T) {
 		if n := r.dialled("a"); n != 1 {
 			t.Fatalf("%d connections for two calls", n)
 		}
-		if d.endpoint != "a" {
-			t.Fatalf("endpoint %q", d.endpoint)
+		if d.placedAt() != "a" {
+			t.Fatalf("endpoint %q", d.placedAt())
 		}
 	})
 }

@@ -3,15 +3,16 @@ package backend_test
 import (
 	"testing"
 
+	"loom/internal/backend"
 	"loom/internal/h2"
 )
 
 // taker is a call that any connection suits.
 type taker struct{}
 
-func (*taker) Attempt(*h2.Batch, *h2.Conn, string) error { return nil }
-func (*taker) Refused(*h2.Batch, error)                  {}
-func (*taker) Over() bool                                { return false }
+func (*taker) Attempt(*h2.Batch, *h2.Conn, *backend.Endpoint) error { return nil }
+func (*taker) Refused(*h2.Batch, error)                             {}
+func (*taker) Over() bool                                           { return false }
 
 // readyRig has a connection to each of two endpoints.
 func readyRig(t testing.TB) *rig {
@@ -32,7 +33,7 @@ func readyRig(t testing.TB) *rig {
 func TestOpenAllocatesNothing(t *testing.T) {
 	r := readyRig(t)
 	b, w := h2.NewBatch(), new(taker)
-	if n := testing.AllocsPerRun(1000, func() { _ = r.backend.Open(b, w) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { _ = r.backend.Open(b, w, backend.Pick{}) }); n != 0 {
 		t.Fatalf("%v allocations", n)
 	}
 }
@@ -44,7 +45,7 @@ func BenchmarkOpen(b *testing.B) {
 		batch, w := h2.NewBatch(), new(taker)
 		b.ReportAllocs()
 		for b.Loop() {
-			_ = r.backend.Open(batch, w)
+			_ = r.backend.Open(batch, w, backend.Pick{})
 		}
 	})
 	b.Run("parallel", func(b *testing.B) {
@@ -52,7 +53,7 @@ func BenchmarkOpen(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			batch, w := h2.NewBatch(), new(taker)
 			for pb.Next() {
-				_ = r.backend.Open(batch, w)
+				_ = r.backend.Open(batch, w, backend.Pick{})
 			}
 		})
 	})
@@ -65,7 +66,7 @@ func BenchmarkWait(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		w := new(unlucky)
-		_ = r.backend.Open(batch, w)
+		_ = r.backend.Open(batch, w, backend.Pick{})
 		r.backend.Forget(w)
 	}
 }
@@ -73,6 +74,6 @@ func BenchmarkWait(b *testing.B) {
 // unlucky is a call that finds every connection full.
 type unlucky struct{ _ byte } // so that each is another
 
-func (*unlucky) Attempt(*h2.Batch, *h2.Conn, string) error { return h2.ErrFull }
-func (*unlucky) Refused(*h2.Batch, error)                  {}
-func (*unlucky) Over() bool                                { return false }
+func (*unlucky) Attempt(*h2.Batch, *h2.Conn, *backend.Endpoint) error { return h2.ErrFull }
+func (*unlucky) Refused(*h2.Batch, error)                             {}
+func (*unlucky) Over() bool                                           { return false }

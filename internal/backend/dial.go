@@ -36,7 +36,7 @@ const (
 // dial starts a connection unless one is on its way, there are enough, or
 // the last ones failed. It reports true, and does nothing, when there are
 // other connections now than those seen, so that they are tried first.
-func (e *endpoint) dial(seen *[]*h2.Conn) (look bool) {
+func (e *Endpoint) dial(seen *[]*h2.Conn) (look bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	conns := e.conns.Load()
@@ -52,7 +52,7 @@ func (e *endpoint) dial(seen *[]*h2.Conn) (look bool) {
 
 // connect makes a connection, serves it until it ends, and stays for the
 // back-off if that was too soon.
-func (e *endpoint) connect() {
+func (e *Endpoint) connect() {
 	k := e.backend
 	began := time.Now()
 	c, err := e.run()
@@ -74,7 +74,7 @@ func (e *endpoint) connect() {
 
 // run connects and serves the connection. It returns the connection, unless
 // there was none, and always an error that says why it is no more.
-func (e *endpoint) run() (*h2.Conn, error) {
+func (e *Endpoint) run() (*h2.Conn, error) {
 	k := e.backend
 	ctx, cancel := context.WithTimeout(k.ctx, k.opts.ConnectTimeout)
 	defer cancel()
@@ -109,7 +109,7 @@ func (e *endpoint) run() (*h2.Conn, error) {
 }
 
 // timedOut reports whether the time to connect is over, and counts it then.
-func (e *endpoint) timedOut(ctx context.Context) bool {
+func (e *Endpoint) timedOut(ctx context.Context) bool {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return false
 	}
@@ -119,7 +119,7 @@ func (e *endpoint) timedOut(ctx context.Context) bool {
 
 // ended notes that c, which may be nil, is no more. It returns how long no
 // other may be dialled; rest has to follow, unless that is 0.
-func (e *endpoint) ended(c *h2.Conn, v verdict) time.Duration {
+func (e *Endpoint) ended(c *h2.Conn, v verdict) time.Duration {
 	if c != nil {
 		e.drop(c)
 	}
@@ -146,7 +146,7 @@ func (e *endpoint) ended(c *h2.Conn, v verdict) time.Duration {
 }
 
 // rest waits for the end of a back-off.
-func (e *endpoint) rest(pause time.Duration) {
+func (e *Endpoint) rest(pause time.Duration) {
 	t := time.NewTimer(pause)
 	defer t.Stop()
 	select {

@@ -9,9 +9,9 @@ import (
 	"loom/internal/h2"
 )
 
-// endpoint is one address of a backend and the connections to it. It is the
-// h2.Owner of its connections.
-type endpoint struct {
+// Endpoint is one address of a backend and the connections to it. It is the
+// h2.Owner of its connections, and safe for concurrent use.
+type Endpoint struct {
 	// Immutable.
 	backend *Backend
 	network string
@@ -19,6 +19,9 @@ type endpoint struct {
 	name    string // address as people write it
 
 	conns    atomic.Pointer[[]*h2.Conn] // those that take calls; replaced under mu
+	inFlight atomic.Int64               // attempts
+	good     atomic.Uint64              // attempts that ended so
+	bad      atomic.Uint64              // likewise
 	room     atomic.Uint64              // place in conns of the one that took the last stream
 	greeting atomic.Pointer[h2.Conn]    // the one whose SETTINGS are awaited; set under mu
 
@@ -30,8 +33,8 @@ type endpoint struct {
 	resting  int  // back-offs that last; no dial meanwhile
 }
 
-func newEndpoint(k *Backend, network, address string) *endpoint {
-	e := &endpoint{backend: k, network: network, address: address, name: address}
+func newEndpoint(k *Backend, network, address string) *Endpoint {
+	e := &Endpoint{backend: k, network: network, address: address, name: address}
 	switch {
 	case network == "unix" && address[0] == '@':
 		e.name = "unix-abstract:" + address[1:]
@@ -44,7 +47,7 @@ func newEndpoint(k *Backend, network, address string) *endpoint {
 
 // try offers w the endpoint's connections. Where all are full or there is
 // none, another is dialled, if one more is allowed.
-func (e *endpoint) try(b *h2.Batch, w Waiter) bool {
+func (e *Endpoint) try(b *h2.Batch, w Waiter) bool {
 	for {
 		conns := e.conns.Load()
 		if e.tryEach(b, w, *conns) {
@@ -56,19 +59,24 @@ func (e *endpoint) try(b *h2.Batch, w Waiter) bool {
 	}
 }
 
-func (e *endpoint) tryEach(b *h2.Batch, w Waiter, conns []*h2.Conn) bool {
+func (e *Endpoint) tryEach(b *h2.Batch, w Waiter, conns []*h2.Conn) bool {
 	n := uint64(len(conns))
 	first := e.room.Load()
 	for i := range n {
 		c := conns[(first+i)%n]
-		err := w.Attempt(b, c, e.name)
+		e.inFlight.Add(1) // before it can be done
+		err := w.Attempt(b, c, e)
 		if err == nil {
 			if i > 0 {
 				e.room.Store((first + i) % n)
 			}
 			return true
 		}
-		if !errors.Is(err, h2.ErrFull) {
+		e.inFlight.Add(-1)
+		switch {
+		case errors.Is(err, ErrOver):
+			return true
+		case !errors.Is(err, h2.ErrFull):
 			e.retire(b, c)
 		}
 	}
@@ -76,7 +84,7 @@ func (e *endpoint) tryEach(b *h2.Batch, w Waiter, conns []*h2.Conn) bool {
 }
 
 // hopeful reports whether the endpoint has a connection or may get one now.
-func (e *endpoint) hopeful() bool {
+func (e *Endpoint) hopeful() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.dialing || e.resting == 0 || len(*e.conns.Load()) > 0
@@ -84,11 +92,11 @@ func (e *endpoint) hopeful() bool {
 
 // Accept is never called: an endpoint's connections open streams themselves
 // and refuse those of the peer (RFC 9113, section 5.1.1).
-func (e *endpoint) Accept(*h2.Batch, *h2.Conn) (*h2.Stream, h2.Receiver) { return nil, nil }
+func (e *Endpoint) Accept(*h2.Batch, *h2.Conn) (*h2.Stream, h2.Receiver) { return nil, nil }
 
 // Changed gives those who wait their chance when a connection is ready or has
 // room again, and makes place for another when it takes no more streams.
-func (e *endpoint) Changed(b *h2.Batch, c *h2.Conn) {
+func (e *Endpoint) Changed(b *h2.Batch, c *h2.Conn) {
 	switch {
 	case !c.Usable():
 		e.drop(c)
@@ -101,7 +109,7 @@ func (e *endpoint) Changed(b *h2.Batch, c *h2.Conn) {
 }
 
 // greeted has c take calls, once its SETTINGS have come.
-func (e *endpoint) greeted(b *h2.Batch, c *h2.Conn) {
+func (e *Endpoint) greeted(b *h2.Batch, c *h2.Conn) {
 	if !c.Settled() {
 		return
 	}
@@ -121,13 +129,13 @@ func (e *endpoint) greeted(b *h2.Batch, c *h2.Conn) {
 }
 
 // retire gives up a connection that takes no more streams.
-func (e *endpoint) retire(b *h2.Batch, c *h2.Conn) {
+func (e *Endpoint) retire(b *h2.Batch, c *h2.Conn) {
 	e.drop(c)
 	c.Drain(b) // it may have used up its stream identifiers
 }
 
 // drop takes c out of those that take calls.
-func (e *endpoint) drop(c *h2.Conn) {
+func (e *Endpoint) drop(c *h2.Conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	conns := *e.conns.Load()
@@ -138,7 +146,7 @@ func (e *endpoint) drop(c *h2.Conn) {
 }
 
 // drain ends the connections in order; no new ones are made.
-func (e *endpoint) drain(b *h2.Batch) {
+func (e *Endpoint) drain(b *h2.Batch) {
 	e.mu.Lock()
 	e.removed = true
 	conns := *e.conns.Load()

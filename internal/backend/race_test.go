@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"loom/internal/backend"
 	"loom/internal/h2"
 	"loom/internal/loomtest"
 )
@@ -83,14 +84,14 @@ type spent struct {
 	conn *h2.Conn
 }
 
-func (s *spent) Attempt(b *h2.Batch, conn *h2.Conn, endpoint string) error {
+func (s *spent) Attempt(b *h2.Batch, conn *h2.Conn, e *backend.Endpoint) error {
 	if s.conn == nil {
 		s.conn = conn
 	}
 	if s.conn == conn {
 		return h2.ErrDraining
 	}
-	return s.call.Attempt(b, conn, endpoint)
+	return s.call.Attempt(b, conn, e)
 }
 
 // A connection that takes no more streams is replaced, and ends in order.
@@ -99,7 +100,7 @@ func TestSpentConnection(t *testing.T) {
 		r := newRig(t, connections(1))
 		up, c := r.warm()
 		b := h2.NewBatch()
-		if err := r.backend.Open(b, &spent{call: &call{name: "second"}}); err != nil {
+		if err := r.backend.Open(b, &spent{call: &call{name: "second"}}, backend.Pick{}); err != nil {
 			t.Fatal(err)
 		}
 		b.Flush()

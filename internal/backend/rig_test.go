@@ -133,9 +133,11 @@ func (r *rig) call(name string) *call {
 	return c
 }
 
-func (r *rig) open(c *call) {
+func (r *rig) open(c *call) { r.openWith(c, backend.Pick{}) }
+
+func (r *rig) openWith(c *call, p backend.Pick) {
 	b := h2.NewBatch()
-	if err := r.backend.Open(b, c); err != nil {
+	if err := r.backend.Open(b, c, p); err != nil {
 		c.Refused(b, err)
 	}
 	b.Flush()
@@ -178,16 +180,16 @@ type call struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	stream   h2.Stream
-	placed   int    // attempts that were accepted
-	endpoint string // of the last of them
+	placed   int               // attempts that were accepted
+	endpoint *backend.Endpoint // of the last of them
 	refused  []error
 	over     bool
 	end      *h2.End // if the stream ended early
 	replied  bool
 }
 
-func (c *call) Attempt(b *h2.Batch, conn *h2.Conn, endpoint string) error {
-	err := c.attempt(b, conn, endpoint)
+func (c *call) Attempt(b *h2.Batch, conn *h2.Conn, e *backend.Endpoint) error {
+	err := c.attempt(b, conn, e)
 	if err != nil && c.full != nil {
 		c.refusals++
 		c.full(c.refusals)
@@ -195,11 +197,11 @@ func (c *call) Attempt(b *h2.Batch, conn *h2.Conn, endpoint string) error {
 	return err
 }
 
-func (c *call) attempt(b *h2.Batch, conn *h2.Conn, endpoint string) error {
+func (c *call) attempt(b *h2.Batch, conn *h2.Conn, e *backend.Endpoint) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
-		return nil
+		return backend.ErrOver
 	}
 	fields := []h2.Field{
 		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: "/s/m"},
@@ -212,7 +214,7 @@ func (c *call) attempt(b *h2.Batch, conn *h2.Conn, endpoint string) error {
 	err := conn.Open(b, s, c, fields, true)
 	if err == nil {
 		c.placed++
-		c.endpoint = endpoint
+		c.endpoint = e
 	}
 	return err
 }
@@ -276,7 +278,10 @@ func (c *call) state() string {
 func (c *call) placedAt() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.endpoint
+	if c.endpoint == nil {
+		return ""
+	}
+	return c.endpoint.Name()
 }
 
 // want compares the state of a call once everything has come to rest.

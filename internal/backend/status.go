@@ -11,8 +11,10 @@ type Status struct {
 type EndpointStatus struct {
 	Address     string
 	Connections int
-	Open        int  // calls
-	Resting     bool // the last connection failed, and it is too early for the next
+	InFlight    int    // attempts that have not ended
+	Good, Bad   uint64 // attempts that ended so
+	Open        int    // calls
+	Resting     bool   // the last connection failed, and it is too early for the next
 }
 
 // Status returns what the backend is doing.
@@ -31,9 +33,9 @@ func (k *Backend) Status() Status {
 	return st
 }
 
-func (e *endpoint) status() EndpointStatus {
+func (e *Endpoint) status() EndpointStatus {
 	conns := *e.conns.Load()
-	st := EndpointStatus{Address: e.name, Connections: len(conns)}
+	st := EndpointStatus{Address: e.name, Connections: len(conns), InFlight: int(e.inFlight.Load()), Good: e.good.Load(), Bad: e.bad.Load()}
 	for _, c := range conns {
 		st.Open += c.Streams()
 	}

@@ -161,13 +161,13 @@ func (k *Backend) resolved(t *target, addresses []string) {
 
 // merge returns an endpoint for each address of the targets, in their order:
 // the old one where there is one. The lock is held.
-func (k *Backend) merge(old []*endpoint) []*endpoint {
+func (k *Backend) merge(old []*Endpoint) []*Endpoint {
 	type place struct{ network, address string }
-	known := make(map[place]*endpoint, len(old))
+	known := make(map[place]*Endpoint, len(old))
 	for _, e := range old {
 		known[place{e.network, e.address}] = e
 	}
-	var list []*endpoint
+	var list []*Endpoint
 	listed := make(map[place]bool)
 	for _, t := range k.targets {
 		for _, address := range t.addresses {

@@ -45,8 +45,8 @@ func TestTargets(t *testing.T) {
 				})
 				c := r.call("c")
 				wantCall(t, ups.Accept(), "c")
-				if c.endpoint != tt.name {
-					t.Fatalf("endpoint %q, want %q", c.endpoint, tt.name)
+				if c.placedAt() != tt.name {
+					t.Fatalf("endpoint %q, want %q", c.placedAt(), tt.name)
 				}
 			})
 		})
@@ -107,13 +107,13 @@ func TestRoundRobin(t *testing.T) {
 			ups[address] = r.accept(address)
 		}
 		first.want(t, "placed")
-		ups[first.endpoint].TrailersOnly(wantCall(t, ups[first.endpoint], "first"), codes.OK)
+		ups[first.placedAt()].TrailersOnly(wantCall(t, ups[first.placedAt()], "first"), codes.OK)
 		count := make(map[string]int)
 		for i := range 300 {
 			c := r.call(strconv.Itoa(i))
 			c.want(t, "placed")
-			count[c.endpoint]++
-			up := ups[c.endpoint]
+			count[c.placedAt()]++
+			up := ups[c.placedAt()]
 			up.TrailersOnly(wantCall(t, up, c.name), codes.OK)
 			synctest.Wait()
 		}
@@ -209,8 +209,8 @@ func TestEndpointsComeAndGo(t *testing.T) {
 		e, f := r.call("e"), r.call("f")
 		e.want(t, "placed")
 		f.want(t, "placed")
-		if e.endpoint != "b" || f.endpoint != "b" || r.dialled("b") != 1 {
-			t.Fatalf("calls went to %s and %s; %d connections to b", e.endpoint, f.endpoint, r.dialled("b"))
+		if e.placedAt() != "b" || f.placedAt() != "b" || r.dialled("b") != 1 {
+			t.Fatalf("calls went to %s and %s; %d connections to b", e.placedAt(), f.placedAt(), r.dialled("b"))
 		}
 		r.accept("c")
 	})

@@ -8,7 +8,7 @@ import (
 )
 
 // enqueue puts w into the queue, or says why it may not wait.
-func (k *Backend) enqueue(w Waiter) error {
+func (k *Backend) enqueue(w Waiter, p Pick) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.hopeless(); err != nil {
@@ -19,7 +19,7 @@ func (k *Backend) enqueue(w Waiter) error {
 		return ErrPendingFull
 	}
 	k.opts.Counters.CallsWaited.Add(1)
-	k.queue.push(w)
+	k.queue.push(w, p)
 	k.waiting.Store(int64(k.queue.len()))
 	return nil
 }
@@ -46,7 +46,7 @@ func (k *Backend) Forget(w Waiter) {
 //
 // One goroutine serves at a time, which keeps the order; what it might miss it
 // is told to look at again, and nobody waits for it.
-func (k *Backend) serve(b *h2.Batch, news *endpoint) {
+func (k *Backend) serve(b *h2.Batch, news *Endpoint) {
 	if k.waiting.Load() == 0 {
 		return
 	}
@@ -68,14 +68,14 @@ func (k *Backend) serve(b *h2.Batch, news *endpoint) {
 
 // serveOne serves the call that has waited longest, and reports whether it is
 // worth while to go on. The lock is held, but not while a call is spoken to.
-func (k *Backend) serveOne(b *h2.Batch, news *endpoint) bool {
-	w := k.queue.front()
+func (k *Backend) serveOne(b *h2.Batch, news *Endpoint) bool {
+	w, p := k.queue.front()
 	if w == nil {
 		return false
 	}
 	if !k.stopped {
 		k.mu.Unlock()
-		placed := k.offer(b, w, news)
+		placed := k.offer(b, w, p, news)
 		k.mu.Lock()
 		if placed {
 			k.dequeue(w)
@@ -97,11 +97,11 @@ func (k *Backend) serveOne(b *h2.Batch, news *endpoint) bool {
 	return true
 }
 
-func (k *Backend) offer(b *h2.Batch, w Waiter, news *endpoint) bool {
+func (k *Backend) offer(b *h2.Batch, w Waiter, p Pick, news *Endpoint) bool {
 	if news != nil {
 		return news.try(b, w)
 	}
-	return k.try(b, w)
+	return k.try(b, w, p)
 }
 
 // failed notes why a connection could not be had or ended, and tells those

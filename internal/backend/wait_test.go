@@ -69,7 +69,7 @@ func TestNobodyOvertakes(t *testing.T) {
 		b := h2.NewBatch()
 		first.stream.Reset(b, h2.CodeCancel)
 		third := &call{name: "third"}
-		if err := r.backend.Open(b, third); err != nil {
+		if err := r.backend.Open(b, third, backend.Pick{}); err != nil {
 			t.Fatal(err)
 		}
 		b.Flush()

@@ -33,10 +33,11 @@ type Call struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	up       *h2.Stream // the attempt under way; nil before and between
-	first    h2.Stream  // memory of the first attempt
-	kept     *kept      // nil once a second try is out of the question
-	endpoint string
+	up       *h2.Stream        // the attempt under way; nil before and between
+	first    h2.Stream         // memory of the first attempt
+	kept     *kept             // nil once a second try is out of the question
+	endpoint *backend.Endpoint // of the latest attempt
+	open     bool              // its end has not been told to endpoint
 	attempts int
 	retried  bool
 	answered bool // response headers were passed on
@@ -113,17 +114,17 @@ func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
 
 // dispatch finds the call a connection. No lock is held.
 func (c *Call) dispatch(b *h2.Batch) {
-	if err := c.backend.Open(b, c); err != nil {
+	if err := c.backend.Open(b, c, backend.Pick{}); err != nil {
 		c.Refused(b, err)
 	}
 }
 
 // Attempt opens the upstream stream on conn and sends what is kept of the request.
-func (c *Call) Attempt(b *h2.Batch, conn *h2.Conn, endpoint string) error {
+func (c *Call) Attempt(b *h2.Batch, conn *h2.Conn, e *backend.Endpoint) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reported || c.kept == nil {
-		return nil // it ended while it waited
+		return backend.ErrOver
 	}
 	k := c.kept
 	s := &c.first
@@ -134,9 +135,9 @@ func (c *Call) Attempt(b *h2.Batch, conn *h2.Conn, endpoint string) error {
 	if err := conn.Open(b, s, (*upLeg)(c), k.fields, all); err != nil {
 		return err
 	}
-	c.up, c.endpoint = s, endpoint
+	c.up, c.endpoint, c.open = s, e, true
 	c.attempts++
-	c.event(b, callevent.Event{Kind: callevent.Attempt, Backend: c.backend.Name(), Endpoint: endpoint})
+	c.event(b, callevent.Event{Kind: callevent.Attempt, Backend: c.backend.Name(), Endpoint: e.Name()})
 	if all {
 		return nil
 	}
@@ -246,6 +247,7 @@ func (d *downLeg) Ended(b *h2.Batch, e h2.End) {
 		}
 		up.Reset(b, code)
 		c.up = nil
+		c.done(b, backend.Neither)
 	}
 	if !c.reported {
 		c.lost(b, e)
@@ -323,6 +325,7 @@ func (c *Call) answer(b *h2.Batch, r *refusal) {
 	if c.up != nil {
 		c.up.Reset(b, h2.CodeCancel)
 		c.up = nil
+		c.done(b, backend.Neither)
 	}
 	c.code, c.hasCode, c.detail = uint32(r.code), true, r.message
 	ender := callevent.ByLoom
@@ -363,6 +366,13 @@ func (c *Call) routeName() string {
 		return ""
 	}
 	return c.route.Rule.Name
+}
+
+func (c *Call) endpointName() string {
+	if c.endpoint == nil {
+		return ""
+	}
+	return c.endpoint.Name()
 }
 
 func (c *Call) backendName() string {

@@ -58,7 +58,7 @@ func (c *Call) report(b *h2.Batch, ender callevent.Ender, reason string) {
 			Authority: c.request.authority,
 			Route:     c.routeName(),
 			Backend:   c.backendName(),
-			Endpoint:  c.endpoint,
+			Endpoint:  c.endpointName(),
 			Peer:      c.peer,
 			Attempts:  c.attempts,
 			Up:        c.traffic[callevent.Up],

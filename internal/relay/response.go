@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"loom/internal/backend"
 	"loom/internal/callevent"
 	"loom/internal/h2"
 )
@@ -40,6 +41,7 @@ func (u *upLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end b
 	}
 	c.down.SendHeaders(b, fields, end)
 	if end {
+		c.done(b, c.outcome(b))
 		c.report(b, callevent.ByBackend, "")
 	}
 }
@@ -56,6 +58,7 @@ func (u *upLeg) Data(b *h2.Batch, s *h2.Stream, p []byte, end bool) {
 	c.pass(b, callevent.Down, p)
 	c.down.Send(b, p, end, s)
 	if end {
+		c.done(b, backend.Bad) // it never gave a status
 		c.report(b, callevent.ByBackend, "")
 	}
 }
@@ -69,6 +72,7 @@ func (u *upLeg) Ended(b *h2.Batch, e h2.End) {
 		return
 	}
 	c.up = nil
+	c.done(b, c.endOutcome(b, e))
 	again := e.Cause == h2.CauseRefused && !c.reported && !c.answered && !c.retried && c.kept != nil
 	if again {
 		c.retried = true

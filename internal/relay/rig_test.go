@@ -161,6 +161,11 @@ func (r *rig) stop() {
 	r.serving.Wait()
 	if r.backend != nil {
 		r.backend.Close()
+		for _, e := range r.backend.Status().Endpoints {
+			if e.InFlight != 0 {
+				r.t.Errorf("endpoint %s: %d attempts have ended without its being told", e.Address, e.InFlight)
+			}
+		}
 	}
 	if n := r.relay.OpenCalls(); n != 0 {
 		r.t.Errorf("%d calls are open after all connections have ended", n)
