@@ -3,8 +3,8 @@ package relay
 import "time"
 
 // Breaker says whether a backend may be called, and hears how its attempts
-// ended. It is called with no lock of loom's held, by any number of
-// goroutines at once, and must return at once.
+// ended. It is called by any number of goroutines at once, with the lock of a
+// call held: its methods return at once and call nobody back.
 type Breaker interface {
 	// Allow asks for leave to make an attempt. If it is given, the rejection
 	// is nil and exactly one Done with the ticket follows. It may be given to
@@ -14,6 +14,9 @@ type Breaker interface {
 	// Done says how the attempt ended. why is for people: a status or what
 	// went wrong; it may be empty.
 	Done(t Ticket, v Verdict, why string)
+	// Failed counts a failure that came after the verdict: a stream that was a
+	// good probe is lost later.
+	Failed(why string)
 	// Closed reports whether calls pass as they come. It takes no place.
 	Closed() bool
 }
@@ -24,6 +27,9 @@ type Breaker interface {
 type Ticket struct {
 	Ref    any
 	Number uint64
+	// Probe: the verdict is waited for, so it comes as soon as the backend
+	// begins to answer, and not at the end of the call.
+	Probe bool
 }
 
 // Verdict is what the end of an attempt says about the backend.
