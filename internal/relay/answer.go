@@ -32,6 +32,9 @@ const (
 	ReasonOutOfBuffer    = "BUFFER_LIMIT"
 	ReasonCallerFault    = "CALLER_PROTOCOL_ERROR"
 	ReasonBackendRemoved = "BACKEND_REMOVED"
+
+	ReasonBreakerOpen     = "BREAKER_OPEN"
+	ReasonBreakerHalfOpen = "BREAKER_HALF_OPEN"
 )
 
 // refusal is an answer of loom's own.
@@ -41,13 +44,18 @@ type refusal struct {
 	message string
 }
 
-// trailers returns the fields that say r, for a call of the given route and backend.
-func (r *refusal) trailers(to []h2.Field, route, backend string) []h2.Field {
-	to = append(to,
+// begin returns the fields of r that go before its details.
+func (r *refusal) begin(to []h2.Field) []h2.Field {
+	return append(to,
 		h2.Field{Name: "grpc-status", Value: strconv.Itoa(int(r.code))},
 		h2.Field{Name: "grpc-message", Value: encodeMessage(r.message)})
+}
+
+// status returns r as google.rpc.Status with an ErrorInfo; nil if that cannot
+// be said. Empty metadata is left out.
+func (r *refusal) status(metadata map[string]string) []byte {
 	info := &errdetails.ErrorInfo{Reason: r.reason, Domain: errorDomain}
-	for k, v := range map[string]string{"route": route, "backend": backend} {
+	for k, v := range metadata {
 		if v != "" {
 			if info.Metadata == nil {
 				info.Metadata = make(map[string]string)
@@ -57,24 +65,30 @@ func (r *refusal) trailers(to []h2.Field, route, backend string) []h2.Field {
 	}
 	s, err := status.New(r.code, strings.ToValidUTF8(r.message, "\uFFFD")).WithDetails(info)
 	if err != nil {
-		return to
+		return nil
 	}
 	details, err := proto.Marshal(s.Proto())
 	if err != nil {
-		return to
+		return nil
 	}
-	return append(to, h2.Field{
+	return details
+}
+
+// trailersOnly returns the one header block of a response that is all status,
+// for a call of the given route and backend.
+func (r *refusal) trailersOnly(route, backend string) []h2.Field {
+	fields := r.begin([]h2.Field{
+		{Name: ":status", Value: "200"},
+		{Name: "content-type", Value: "application/grpc"},
+	})
+	details := r.status(map[string]string{"route": route, "backend": backend})
+	if details == nil {
+		return fields
+	}
+	return append(fields, h2.Field{
 		Name:  "grpc-status-details-bin",
 		Value: base64.RawStdEncoding.EncodeToString(details),
 	})
-}
-
-// trailersOnly returns the one header block of a response that is all status.
-func (r *refusal) trailersOnly(route, backend string) []h2.Field {
-	return r.trailers([]h2.Field{
-		{Name: ":status", Value: "200"},
-		{Name: "content-type", Value: "application/grpc"},
-	}, route, backend)
 }
 
 // encodeMessage percent-encodes a grpc-message (gRPC over HTTP/2, "Responses").

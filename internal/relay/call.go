@@ -18,14 +18,13 @@ import (
 // streams of its attempts upstream. All of it is one piece of memory.
 type Call struct {
 	// Immutable once the headers came.
-	relay   *Relay
-	peer    string
-	id      uint64
-	started time.Time
-	until   time.Time // the caller's deadline; zero if it has none
-	request request
-	route   *route.Route
-	backend *backend.Backend
+	conn     *downstream // that it came in on
+	id       uint64
+	started  time.Time
+	allowed  time.Duration // until the caller's deadline, since started; 0: it has none
+	request  request
+	route    *route.Route
+	upstream *upstream
 
 	follower callevent.Follower // guarded by mu once the call is routed; nil: nobody follows
 
@@ -33,21 +32,20 @@ type Call struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	up       *h2.Stream        // the attempt under way; nil before and between
-	first    h2.Stream         // memory of the first attempt
+	try      *attempt // the one under way; nil before and between
+	first    attempt
 	kept     *kept             // nil once a second try is out of the question
-	endpoint *backend.Endpoint // of the latest attempt
-	open     bool              // its end has not been told to endpoint
-	attempts int
-	retried  bool
-	answered bool // response headers were passed on
-	reported bool // the status is decided
-	upEnd    bool // END_STREAM came from the caller
+	endpoint *backend.Endpoint // of the latest attempt; nil if none was opened
+	attempts int               // that were opened
+	retried  bool              // unseen, because the first was not processed
+	answered bool              // response headers were passed on
+	reported bool              // the status is decided
+	upEnd    bool              // END_STREAM came from the caller
+	hasCode  bool              // of the status
+	code     uint32
+	detail   string
 	scan     [2]messageScanner
 	traffic  [2]callevent.Traffic
-	code     uint32 // of the status, if hasCode
-	hasCode  bool
-	detail   string
 }
 
 // downLeg is a call as the receiver of its downstream stream.
@@ -62,13 +60,13 @@ func (d *downLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 		return
 	}
 	c.started = b.Now
-	c.id = c.relay.lastCall.Add(1)
-	c.relay.openCalls.Add(1)
+	c.id = c.conn.relay.lastCall.Add(1)
+	c.conn.relay.openCalls.Add(1)
 	c.request = readRequest(fields)
 	c.upEnd = end
-	if o := c.relay.opts.Observer; o != nil {
+	if o := c.conn.relay.opts.Observer; o != nil {
 		c.follower = o.Begin(callevent.Call{
-			ID: c.id, At: b.Now, Peer: c.peer, Path: c.request.path, Authority: c.request.authority,
+			ID: c.id, At: b.Now, Peer: c.conn.peer, Path: c.request.path, Authority: c.request.authority,
 			Timeout: c.request.timeout, Fields: fields,
 		})
 	}
@@ -88,7 +86,7 @@ func (d *downLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 
 // begin routes the call and sends it on its way.
 func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
-	c.route = c.relay.opts.Routes.Find(c.request.path, c.request.authority, fields)
+	c.route = c.conn.relay.opts.Routes.Find(c.request.path, c.request.authority, fields)
 	switch {
 	case c.route == nil:
 		c.refuse(b, &refusal{codes.Unimplemented, ReasonNoRoute, "no route for " + c.request.path})
@@ -98,74 +96,31 @@ func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
 			"denied by route " + strconv.Quote(c.route.Rule.Name)})
 		return
 	}
-	c.backend = c.relay.pick(c.route)
+	c.allowed = c.request.timeout
+	br, rejected := c.admit(b)
+	c.upstream = br.upstream
 	c.event(b, callevent.Event{Kind: callevent.Routed, Route: c.routeName(), Backend: c.backendName()})
+	if rejected != nil {
+		c.reject(b, br, rejected)
+		return
+	}
 	if changes(&c.route.Rule.Request) {
 		fields = edit(fields, &c.route.Rule.Request)
 	}
 	c.kept = newKept(fields)
 	c.kept.end = end
-	if c.request.timeout > 0 {
-		c.until = c.started.Add(c.request.timeout)
-		c.down.SetDeadline(c.until.Add(deadlineGrace))
+	c.try = &c.first
+	if c.allowed > 0 {
+		c.down.SetDeadline(c.started.Add(c.allowed).Add(deadlineGrace))
 	}
-	c.dispatch(b)
+	c.dispatch(b, nil)
 }
 
-// dispatch finds the call a connection. No lock is held.
-func (c *Call) dispatch(b *h2.Batch) {
-	if err := c.backend.Open(b, c, backend.Pick{}); err != nil {
+// dispatch finds the attempt a connection, of another endpoint than avoid if
+// there is one. No lock is held.
+func (c *Call) dispatch(b *h2.Batch, avoid *backend.Endpoint) {
+	if err := c.upstream.Open(b, c, backend.Pick{Avoid: avoid}); err != nil {
 		c.Refused(b, err)
-	}
-}
-
-// Attempt opens the upstream stream on conn and sends what is kept of the request.
-func (c *Call) Attempt(b *h2.Batch, conn *h2.Conn, e *backend.Endpoint) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.reported || c.kept == nil {
-		return backend.ErrOver
-	}
-	k := c.kept
-	s := &c.first
-	if c.attempts > 0 {
-		s = new(h2.Stream)
-	}
-	all := k.end && len(k.body) == 0 && k.trailers == nil
-	if err := conn.Open(b, s, (*upLeg)(c), k.fields, all); err != nil {
-		return err
-	}
-	c.up, c.endpoint, c.open = s, e, true
-	c.attempts++
-	c.event(b, callevent.Event{Kind: callevent.Attempt, Backend: c.backend.Name(), Endpoint: e.Name()})
-	if all {
-		return nil
-	}
-	c.resend(b, k)
-	return nil
-}
-
-// Over reports whether the call has ended: it needs no connection any more.
-func (c *Call) Over() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.reported || c.kept == nil
-}
-
-// resend sends what is kept of the request's body. The caller gets credit
-// only for what was never sent before.
-func (c *Call) resend(b *h2.Batch, k *kept) {
-	old := len(k.body) - k.unsent
-	end := k.end && k.trailers == nil
-	if old > 0 {
-		c.up.Send(b, k.body[:old], end && k.unsent == 0, nil)
-	}
-	if k.unsent > 0 || end && old == 0 {
-		c.up.Send(b, k.body[old:], end, &c.down)
-		k.unsent = 0
-	}
-	if k.trailers != nil {
-		c.up.SendHeaders(b, k.trailers, true)
 	}
 }
 
@@ -175,7 +130,8 @@ func (d *downLeg) Data(b *h2.Batch, _ *h2.Stream, p []byte, end bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.upEnd = c.upEnd || end
-	if c.up == nil && c.kept == nil {
+	up := c.up()
+	if up == nil && c.kept == nil {
 		c.down.Discard(b, len(p))
 		if end && !c.reported {
 			c.answerNotGRPC(b)
@@ -183,32 +139,33 @@ func (d *downLeg) Data(b *h2.Batch, _ *h2.Stream, p []byte, end bool) {
 		return
 	}
 	c.pass(b, callevent.Up, p)
-	if c.kept != nil && !c.keep(b, p, end) {
+	if c.kept != nil && !c.keep(b, up != nil, p, end) {
 		return
 	}
-	if c.up != nil {
-		c.up.Send(b, p, end, &c.down)
+	if up != nil {
+		up.Send(b, p, end, &c.down)
 	}
 }
 
-// keep adds to what is kept of the request. It reports false when the call
-// ended because there is no room for bytes that nobody has taken.
-func (c *Call) keep(b *h2.Batch, p []byte, end bool) bool {
+// keep adds to what is kept of the request; taken says that an attempt takes
+// it. It reports false when the call ended because there is no room for bytes
+// that nobody has taken.
+func (c *Call) keep(b *h2.Batch, taken bool, p []byte, end bool) bool {
 	k := c.kept
 	k.end = end
-	most := c.relay.opts.KeptRequest
-	if c.up == nil {
+	most := c.conn.relay.opts.KeptRequest
+	if !taken {
 		// The stream's window bounds what can come before an attempt takes it.
-		most += c.relay.opts.H2.Limits.MaxWindow
+		most += c.conn.relay.opts.H2.Limits.MaxWindow
 	}
-	if (c.up == nil || !k.hopeless(p, most)) && k.add(p, most, c.relay.opts.H2.Budget) {
-		if c.up == nil {
+	if (!taken || !k.hopeless(p, most)) && k.add(p, most, c.conn.relay.opts.H2.Budget) {
+		if !taken {
 			k.unsent += len(p)
 		}
 		return true
 	}
-	if c.up != nil {
-		c.relay.opts.Counters.KeptRequests.Add(1)
+	if taken {
+		c.conn.relay.opts.Counters.KeptRequests.Add(1)
 		c.release(b)
 		return true
 	}
@@ -221,7 +178,7 @@ func (c *Call) requestTrailers(b *h2.Batch, fields []h2.Field) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.upEnd = true
-	if c.backend == nil && !c.reported {
+	if c.upstream == nil && !c.reported {
 		c.answerNotGRPC(b)
 		return
 	}
@@ -229,8 +186,8 @@ func (c *Call) requestTrailers(b *h2.Batch, fields []h2.Field) {
 		c.kept.end = true
 		c.kept.trailers = fields
 	}
-	if c.up != nil {
-		c.up.SendHeaders(b, fields, true)
+	if up := c.up(); up != nil {
+		up.SendHeaders(b, fields, true)
 	}
 }
 
@@ -238,24 +195,22 @@ func (c *Call) requestTrailers(b *h2.Batch, fields []h2.Field) {
 func (d *downLeg) Ended(b *h2.Batch, e h2.End) {
 	c := (*Call)(d)
 	c.mu.Lock()
-	up := c.up
-	waiting := c.waits()
-	if up != nil {
+	if up := c.up(); up != nil {
 		code := h2.CodeCancel
 		if e.Cause == h2.CausePeer {
 			code = e.Code
 		}
 		up.Reset(b, code)
-		c.up = nil
-		c.done(b, backend.Neither)
 	}
+	waiting := c.waits()
 	if !c.reported {
 		c.lost(b, e)
 	}
+	c.try = nil
 	c.release(b)
 	c.mu.Unlock()
 	if waiting {
-		c.backend.Forget(c)
+		c.upstream.Forget(c)
 	}
 }
 
@@ -274,6 +229,7 @@ func (c *Call) lost(b *h2.Batch, e h2.End) {
 		ender := callevent.ByCancel
 		if c.late(b) {
 			c.code, ender = uint32(codes.DeadlineExceeded), callevent.ByDeadline
+			c.overdue(b, "the caller's deadline passed")
 		}
 		c.report(b, ender, "")
 	}
@@ -282,7 +238,14 @@ func (c *Call) lost(b *h2.Batch, e h2.End) {
 // late reports whether the caller's deadline is here, give or take a moment:
 // those who keep it cancel a little early or late.
 func (c *Call) late(b *h2.Batch) bool {
-	return !c.until.IsZero() && !b.Now.Before(c.until.Add(-deadlineGrace))
+	return c.allowed > 0 && b.Now.Sub(c.started) >= c.allowed-deadlineGrace
+}
+
+// overdue settles the attempt of a call whose time is over, if there is one.
+func (c *Call) overdue(b *h2.Batch, why string) {
+	if c.try != nil {
+		c.try.settle(b, c.deadlineVerdict(b), why)
+	}
 }
 
 // Expired says that the caller's deadline and the grace have passed.
@@ -291,24 +254,26 @@ func (d *downLeg) Expired(b *h2.Batch) {
 	c.mu.Lock()
 	waiting := c.waits()
 	if !c.reported {
-		c.answer(b, &refusal{codes.DeadlineExceeded, ReasonDeadline, "the deadline passed before the backend had answered"})
+		r := &refusal{codes.DeadlineExceeded, ReasonDeadline, "the deadline passed before the backend had answered"}
+		c.overdue(b, r.message)
+		c.answer(b, r)
 	}
 	c.mu.Unlock()
 	if waiting {
-		c.backend.Forget(c)
+		c.upstream.Forget(c)
 	}
 }
 
-// Refused says that there is no connection for the call.
-func (c *Call) Refused(b *h2.Batch, err error) {
-	r := &refusal{codes.Unavailable, ReasonUnreachable, "backend " + strconv.Quote(c.backend.Name()) + ": " + err.Error()}
+// unreachable is what the caller hears when there is no connection, and why.
+func (c *Call) unreachable(err error) *refusal {
+	r := &refusal{codes.Unavailable, ReasonUnreachable, "backend " + strconv.Quote(c.backendName()) + ": " + err.Error()}
 	switch {
 	case errors.Is(err, backend.ErrPendingFull):
 		r.reason = ReasonLimit
 	case errors.Is(err, backend.ErrStopped):
 		r.reason = ReasonBackendRemoved
 	}
-	c.refuse(b, r)
+	return r
 }
 
 // refuse is answer with the lock not held.
@@ -322,12 +287,6 @@ func (c *Call) refuse(b *h2.Batch, r *refusal) {
 
 // answer ends the call with a status of loom's own.
 func (c *Call) answer(b *h2.Batch, r *refusal) {
-	if c.up != nil {
-		c.up.Reset(b, h2.CodeCancel)
-		c.up = nil
-		c.done(b, backend.Neither)
-	}
-	c.code, c.hasCode, c.detail = uint32(r.code), true, r.message
 	ender := callevent.ByLoom
 	switch r.reason {
 	case ReasonBackendLost:
@@ -335,7 +294,15 @@ func (c *Call) answer(b *h2.Batch, r *refusal) {
 	case ReasonDeadline:
 		ender = callevent.ByDeadline
 	}
-	fields := r.trailersOnly(c.routeName(), c.backendName())
+	c.reply(b, ender, r, r.trailersOnly(c.routeName(), c.backendName()))
+}
+
+// reply ends the call with r, which fields say.
+func (c *Call) reply(b *h2.Batch, ender callevent.Ender, r *refusal, fields []h2.Field) {
+	if up := c.up(); up != nil {
+		up.Reset(b, h2.CodeCancel)
+	}
+	c.code, c.hasCode, c.detail = uint32(r.code), true, r.message
 	if c.answered {
 		fields = fields[2:] // without :status and content-type
 	}
@@ -345,6 +312,7 @@ func (c *Call) answer(b *h2.Batch, r *refusal) {
 		c.down.ResetAfter(b, h2.CodeNo)
 	}
 	c.report(b, ender, r.reason)
+	c.try = nil
 	c.release(b)
 }
 
@@ -354,12 +322,9 @@ func (c *Call) release(b *h2.Batch) {
 		return
 	}
 	c.down.Discard(b, c.kept.unsent)
-	c.kept.free(c.relay.opts.H2.Budget)
+	c.kept.free(c.conn.relay.opts.H2.Budget)
 	c.kept = nil
 }
-
-// waits reports whether the call may be in its backend's queue.
-func (c *Call) waits() bool { return c.up == nil && c.kept != nil }
 
 func (c *Call) routeName() string {
 	if c.route == nil {
@@ -376,8 +341,8 @@ func (c *Call) endpointName() string {
 }
 
 func (c *Call) backendName() string {
-	if c.backend == nil {
+	if c.upstream == nil {
 		return ""
 	}
-	return c.backend.Name()
+	return c.upstream.Name()
 }

@@ -14,8 +14,10 @@
 //   - A request is sent a second time only when the first attempt was
 //     certainly not processed, nothing of an answer has been passed on and
 //     every byte of the request is still kept.
+//   - Every attempt is judged once: the breaker that allowed it and the endpoint
+//     that took it hear how it ended, whoever ended it.
 //   - Nobody who watches is waited for: an [Observer] must return at once.
 //
-// Lock order: Call.mu, then that of one connection. Backends are called with
-// neither held.
+// Lock order: Call.mu, then that of one connection, of a breaker or of an
+// endpoint's record. Backends are called with none held.
 package relay

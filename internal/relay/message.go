@@ -13,7 +13,7 @@ func messageSize(p []byte) int { return int(binary.BigEndian.Uint32(p[1:prefixLe
 // "Length-Prefixed-Message"). The zero value is at a boundary.
 type messageScanner struct {
 	prefix [prefixLen]byte
-	have   int    // bytes of prefix that have come
+	have   uint8  // bytes of prefix that have come
 	left   uint32 // bytes of the message that have not
 }
 
@@ -26,11 +26,11 @@ type piece struct {
 // next takes the next piece off p. It reports false if there is nothing but a
 // part of a prefix.
 func (m *messageScanner) next(p []byte) (pc piece, rest []byte, ok bool) {
-	if m.have < len(m.prefix) {
+	if m.have < prefixLen {
 		n := copy(m.prefix[m.have:], p)
-		m.have += n
+		m.have += uint8(n)
 		p = p[n:]
-		if m.have < len(m.prefix) {
+		if m.have < prefixLen {
 			return piece{}, p, false
 		}
 		m.left = m.size()

@@ -1,8 +1,6 @@
 package relay
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"net"
 	"sync/atomic"
 
@@ -22,13 +20,16 @@ type Observer interface {
 	Ended(s *callevent.Summary)
 }
 
-// Options configures a Relay. All but Breakers and Observer are required.
+// Options configures a Relay. All but Breakers, Policies and Observer are
+// required.
 type Options struct {
 	Routes   *route.Table
 	Backends map[string]*backend.Backend // by name; all that Routes speaks of
 	// Breakers guard backends, by their names. A backend without one is always
 	// called, and costs nothing.
 	Breakers map[string]Breaker
+	// Policies say how backends are treated, by their names.
+	Policies map[string]Policy
 	H2       *h2.Options // of downstream connections
 	// KeptRequest is how many bytes of a request are kept for a second try.
 	KeptRequest int
@@ -39,7 +40,8 @@ type Options struct {
 // Counters counts how often each limit of the relay was hit. It may be read
 // at any time.
 type Counters struct {
-	KeptRequests atomic.Uint64 // requests too large to be sent twice
+	KeptRequests      atomic.Uint64 // requests too large to be sent twice
+	BreakerRejections atomic.Uint64 // calls that a breaker did not let pass
 }
 
 // Relay carries the calls of any number of downstream connections. It is
@@ -47,7 +49,7 @@ type Counters struct {
 type Relay struct {
 	// Immutable.
 	opts      Options
-	backends  [][]*backend.Backend // by route, then as in its rule
+	routes    []*routing // in the order of the table
 	lastCall  atomic.Uint64
 	openCalls atomic.Int64
 }
@@ -55,16 +57,13 @@ type Relay struct {
 // New returns a relay. It fails if a route speaks of a backend that is not there.
 func New(o Options) (*Relay, error) {
 	r := &Relay{opts: o}
+	all := upstreams(&o)
 	for _, rt := range o.Routes.Routes() {
-		var list []*backend.Backend
-		for _, w := range rt.Rule.Backends {
-			k := o.Backends[w.Name]
-			if k == nil {
-				return nil, fmt.Errorf("route %q: no backend %q", rt.Rule.Name, w.Name)
-			}
-			list = append(list, k)
+		g, err := newRouting(rt, all)
+		if err != nil {
+			return nil, err
 		}
-		r.backends = append(r.backends, list)
+		r.routes = append(r.routes, g)
 	}
 	return r, nil
 }
@@ -81,15 +80,6 @@ func (r *Relay) OpenCalls() int { return int(r.openCalls.Load()) }
 // Calls returns how many calls there ever were.
 func (r *Relay) Calls() uint64 { return r.lastCall.Load() }
 
-// pick returns the backend that the next call of the route goes to.
-func (r *Relay) pick(rt *route.Route) *backend.Backend {
-	list := r.backends[rt.Index]
-	if len(list) == 1 {
-		return list[0]
-	}
-	return list[rt.Pick(rand.Uint64())]
-}
-
 // downstream is a connection that calls come in on.
 type downstream struct {
 	relay *Relay
@@ -98,7 +88,8 @@ type downstream struct {
 
 // Accept makes the call of a stream that the peer opens.
 func (d *downstream) Accept(*h2.Batch, *h2.Conn) (*h2.Stream, h2.Receiver) {
-	c := &Call{relay: d.relay, peer: d.peer}
+	c := &Call{conn: d}
+	c.first.call = c
 	return &c.down, (*downLeg)(c)
 }
 

@@ -20,8 +20,8 @@ func (c *Call) event(b *h2.Batch, e callevent.Event) {
 func (c *Call) pass(b *h2.Batch, d callevent.Direction, p []byte) {
 	t := &c.traffic[d]
 	t.Bytes += uint64(len(p))
-	if c.relay.opts.Observer == nil {
-		return
+	if c.conn.relay.opts.Observer == nil && (c.upstream == nil || c.upstream.breaker == nil) {
+		return // nobody wants to know of messages
 	}
 	m := &c.scan[d]
 	for len(p) > 0 {
@@ -48,8 +48,11 @@ func (c *Call) report(b *h2.Batch, ender callevent.Ender, reason string) {
 	if c.reported {
 		return
 	}
-	c.relay.openCalls.Add(-1)
-	if o := c.relay.opts.Observer; o != nil {
+	if c.try != nil {
+		c.try.settle(b, Excluded, "") // unless it is settled already
+	}
+	c.conn.relay.openCalls.Add(-1)
+	if o := c.conn.relay.opts.Observer; o != nil {
 		s := summaryPool.Get().(*callevent.Summary)
 		*s = callevent.Summary{
 			Started:   c.started,
@@ -59,7 +62,7 @@ func (c *Call) report(b *h2.Batch, ender callevent.Ender, reason string) {
 			Route:     c.routeName(),
 			Backend:   c.backendName(),
 			Endpoint:  c.endpointName(),
-			Peer:      c.peer,
+			Peer:      c.conn.peer,
 			Attempts:  c.attempts,
 			Up:        c.traffic[callevent.Up],
 			Down:      c.traffic[callevent.Down],

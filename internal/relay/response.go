@@ -1,24 +1,18 @@
 package relay
 
 import (
-	"strconv"
-
 	"google.golang.org/grpc/codes"
 
-	"loom/internal/backend"
 	"loom/internal/callevent"
 	"loom/internal/h2"
 )
 
-// upLeg is a call as the receiver of its upstream stream.
-type upLeg Call
-
 // Headers brings the response's headers, or its trailers.
-func (u *upLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end bool) {
-	c := (*Call)(u)
+func (a *attempt) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end bool) {
+	c := a.call
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.up == nil {
+	if c.try != a {
 		return // loom has answered already
 	}
 	if kind == h2.BlockInterim {
@@ -26,13 +20,13 @@ func (u *upLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end b
 		c.down.SendHeaders(b, fields, false)
 		return
 	}
-	c.release(b)
 	if end {
-		c.readStatus(fields)
-		c.event(b, callevent.Event{Kind: callevent.Trailers, Fields: fields})
+		c.concluded(b, fields)
 	} else {
+		a.begun(fields)
 		c.event(b, callevent.Event{Kind: callevent.Headers, Fields: fields})
 	}
+	c.release(b)
 	if kind == h2.BlockHeaders {
 		c.answered = true
 		if e := &c.route.Rule.Response; changes(e) {
@@ -41,47 +35,70 @@ func (u *upLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end b
 	}
 	c.down.SendHeaders(b, fields, end)
 	if end {
-		c.done(b, c.outcome(b))
 		c.report(b, callevent.ByBackend, "")
 	}
 }
 
+// begun gives the verdict of a probe: an answer that begins is a good one.
+func (a *attempt) begun(fields []h2.Field) {
+	if a.ticket.Probe && fields[0].Value == "200" {
+		a.judge(Success, "")
+	}
+}
+
+// concluded takes the status out of the block that ends the response.
+func (c *Call) concluded(b *h2.Batch, fields []h2.Field) {
+	r := readResult(fields)
+	c.code, c.hasCode, c.detail = uint32(r.code), r.has, r.detail
+	c.event(b, callevent.Event{Kind: callevent.Trailers, Fields: fields})
+	c.judged(b, r)
+}
+
+// judged settles the attempt whose answer is complete.
+func (c *Call) judged(b *h2.Batch, r result) {
+	v, why := c.answerVerdict(b, r), ""
+	if v == Failure {
+		why = r.why()
+	}
+	c.try.settle(b, v, why)
+}
+
 // Data brings bytes of the response.
-func (u *upLeg) Data(b *h2.Batch, s *h2.Stream, p []byte, end bool) {
-	c := (*Call)(u)
+func (a *attempt) Data(b *h2.Batch, s *h2.Stream, p []byte, end bool) {
+	c := a.call
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.up != s {
+	if c.try != a {
 		s.Discard(b, len(p)) // loom has answered already
 		return
 	}
 	c.pass(b, callevent.Down, p)
 	c.down.Send(b, p, end, s)
 	if end {
-		c.done(b, backend.Bad) // it never gave a status
+		c.judged(b, result{code: codes.Unknown, detail: "no grpc-status"})
 		c.report(b, callevent.ByBackend, "")
 	}
 }
 
 // Ended says that the upstream stream ended early.
-func (u *upLeg) Ended(b *h2.Batch, e h2.End) {
-	c := (*Call)(u)
+func (a *attempt) Ended(b *h2.Batch, e h2.End) {
+	c := a.call
 	c.mu.Lock()
-	if c.up == nil {
+	if c.try != a {
 		c.mu.Unlock()
 		return
 	}
-	c.up = nil
-	c.done(b, c.endOutcome(b, e))
 	again := e.Cause == h2.CauseRefused && !c.reported && !c.answered && !c.retried && c.kept != nil
 	if again {
 		c.retried = true
+		c.try = a.again(b)
 	} else {
 		c.backendEnded(b, e)
+		c.try = nil
 	}
 	c.mu.Unlock()
 	if again {
-		c.dispatch(b)
+		c.dispatch(b, nil)
 	}
 }
 
@@ -101,6 +118,7 @@ func (c *Call) backendEnded(b *h2.Batch, e h2.End) {
 	case e.Cause == h2.CausePeer, e.Cause == h2.CauseRefused && e.Err == nil:
 		c.down.ResetAfter(b, e.Code)
 		c.detail = "RST_STREAM " + e.Code.String()
+		c.try.settle(b, c.endVerdict(b, &e), c.detail)
 		ender := callevent.ByBackendReset
 		if e.Code == h2.CodeCancel && c.late(b) {
 			// The backend keeps the deadline, too, and was first.
@@ -108,7 +126,7 @@ func (c *Call) backendEnded(b *h2.Batch, e h2.End) {
 		}
 		c.report(b, ender, "")
 	case e.Cause == h2.CauseFault:
-		c.answer(b, &refusal{codes.Internal, ReasonBackendFault, "the backend broke the protocol: " + e.Fault})
+		c.failed(b, Failure, &refusal{codes.Internal, ReasonBackendFault, "the backend broke the protocol: " + e.Fault})
 	case e.Cause == h2.CauseStall, e.Cause == h2.CauseBudget:
 		c.down.Reset(b, h2.CodeCancel)
 		c.report(b, callevent.ByLoom, stuckReason(e.Cause))
@@ -117,7 +135,7 @@ func (c *Call) backendEnded(b *h2.Batch, e h2.End) {
 		if e.Err != nil {
 			message += ": " + e.Err.Error()
 		}
-		c.answer(b, &refusal{codes.Unavailable, ReasonBackendLost, message})
+		c.failed(b, Failure, &refusal{codes.Unavailable, ReasonBackendLost, message})
 	}
 	c.release(b)
 }
@@ -131,18 +149,4 @@ func stuckReason(cause h2.Cause) string {
 }
 
 // Expired never comes: deadlines are set on the downstream stream.
-func (u *upLeg) Expired(*h2.Batch) {}
-
-// readStatus takes the status out of a block that ends the response.
-func (c *Call) readStatus(fields []h2.Field) {
-	for i := range fields {
-		switch f := &fields[i]; f.Name {
-		case "grpc-status":
-			if n, err := strconv.ParseUint(f.Value, 10, 32); err == nil {
-				c.code, c.hasCode = uint32(n), true
-			}
-		case "grpc-message":
-			c.detail = f.Value
-		}
-	}
-}
+func (a *attempt) Expired(*h2.Batch) {}

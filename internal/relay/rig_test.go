@@ -27,9 +27,11 @@ type rig struct {
 	counters *h2.Counters
 	budget   *h2.Budget
 	observer *observer
+	calls    relay.Counters
 	dialer   *loomtest.Listener                      // where the backend's connections arrive, in memory
 	dial     func(context.Context) (net.Conn, error) // takes the place of dialer if set
 	ups      *loomtest.UpstreamListener
+	others   map[string]*otherBackend // besides "b"
 	serving  sync.WaitGroup
 }
 
@@ -44,12 +46,23 @@ type rigOptions struct {
 	rules       []route.Rule
 	upstream    []loomtest.Option
 	tcp         bool
+	targets     []string // of "b"; each is an address of its own, but the first is ups
+	others      []string // further backends, in memory
+	breakers    map[string]relay.Breaker
+	policies    map[string]relay.Policy
+}
+
+// otherBackend is a further backend of a rig, or a further endpoint of "b".
+type otherBackend struct {
+	backend *backend.Backend // nil: an endpoint of "b"
+	dialer  *loomtest.Listener
+	ups     *loomtest.UpstreamListener
 }
 
 func defaultRigOptions() rigOptions {
 	return rigOptions{
 		limits: h2.DefaultLimits(), budget: 64 << 20, keptRequest: 64 << 10,
-		connections: 4, pending: 256,
+		connections: 4, pending: 256, targets: []string{"upstream"},
 		rules: []route.Rule{{Name: "all", Backends: []route.Weighted{{Name: "b", Weight: 1}}}},
 	}
 }
@@ -62,7 +75,7 @@ func newRig(t *testing.T, change ...func(*rigOptions)) *rig {
 	for _, f := range change {
 		f(&o)
 	}
-	r := &rig{t: t, opts: o, counters: new(h2.Counters), observer: newObserver(t)}
+	r := &rig{t: t, opts: o, counters: new(h2.Counters), observer: newObserver(t), others: make(map[string]*otherBackend)}
 	r.budget = h2.NewBudget(o.budget, r.counters)
 	h2o := func() *h2.Options {
 		return &h2.Options{Limits: o.limits, Budget: r.budget, Counters: r.counters}
@@ -71,22 +84,37 @@ func newRig(t *testing.T, change ...func(*rigOptions)) *rig {
 	upstream.KeepaliveInterval, upstream.KeepaliveTimeout = o.keepalive, o.keepalive
 	t.Cleanup(r.stop)
 	dial := r.listenUpstream()
-	var err error
-	r.backend, err = backend.New(backend.Options{
-		Name: "b", Targets: []string{"passthrough:///upstream"}, H2: upstream,
-		Connections: o.connections, Pending: o.pending, ConnectTimeout: 20 * time.Second,
-		Dial: dial,
-	})
-	if err != nil {
-		t.Fatal(err)
+	backends := make(map[string]*backend.Backend)
+	open := func(name string, targets []string) *backend.Backend {
+		k, err := backend.New(backend.Options{
+			Name: name, Targets: targets, H2: upstream,
+			Connections: o.connections, Pending: o.pending, ConnectTimeout: 20 * time.Second,
+			Dial: dial,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		backends[name] = k
+		return k
 	}
+	var targets []string
+	for i, address := range o.targets {
+		targets = append(targets, "passthrough:///"+address)
+		if i > 0 {
+			r.listenOther(address)
+		}
+	}
+	for _, name := range o.others {
+		r.listenOther(name).backend = open(name, []string{"passthrough:///" + name})
+	}
+	r.backend = open("b", targets)
 	table, err := route.Compile(o.rules)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.relay, err = relay.New(relay.Options{
-		Routes: table, Backends: map[string]*backend.Backend{"b": r.backend},
-		H2: h2o(), KeptRequest: o.keptRequest, Observer: r.observer, Counters: new(relay.Counters),
+		Routes: table, Backends: backends, Breakers: o.breakers, Policies: o.policies,
+		H2: h2o(), KeptRequest: o.keptRequest, Observer: r.observer, Counters: &r.calls,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -94,11 +122,22 @@ func newRig(t *testing.T, change ...func(*rigOptions)) *rig {
 	return r
 }
 
+// listenOther has something answer at a further address, in memory.
+func (r *rig) listenOther(address string) *otherBackend {
+	x := &otherBackend{dialer: loomtest.Listen()}
+	x.ups = loomtest.ServeUpstream(r.t, x.dialer, r.opts.upstream...)
+	r.others[address] = x
+	return x
+}
+
 func (r *rig) listenUpstream() func(context.Context, string, string) (net.Conn, error) {
 	if !r.opts.tcp {
 		r.dialer = loomtest.Listen()
 		r.ups = loomtest.ServeUpstream(r.t, r.dialer, r.opts.upstream...)
-		return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return func(ctx context.Context, _, address string) (net.Conn, error) {
+			if x := r.others[address]; x != nil {
+				return x.dialer.DialAddr(ctx, "")
+			}
 			if r.dial != nil {
 				return r.dial(ctx)
 			}
@@ -159,12 +198,13 @@ func (r *rig) caller(opts ...loomtest.Option) *loomtest.Downstream {
 // peers have closed their connections by then.
 func (r *rig) stop() {
 	r.serving.Wait()
-	if r.backend != nil {
-		r.backend.Close()
-		for _, e := range r.backend.Status().Endpoints {
-			if e.InFlight != 0 {
-				r.t.Errorf("endpoint %s: %d attempts have ended without its being told", e.Address, e.InFlight)
-			}
+	r.closeBackend(r.backend)
+	for _, x := range r.others {
+		r.closeBackend(x.backend)
+	}
+	for name, k := range r.opts.breakers {
+		if b, ok := k.(*scriptedBreaker); ok {
+			b.check(name)
 		}
 	}
 	if n := r.relay.OpenCalls(); n != 0 {
@@ -174,6 +214,18 @@ func (r *rig) stop() {
 		r.t.Errorf("%d bytes of the buffer budget are in use after all connections have ended", n)
 	}
 	r.observer.check()
+}
+
+func (r *rig) closeBackend(k *backend.Backend) {
+	if k == nil {
+		return
+	}
+	k.Close()
+	for _, e := range k.Status().Endpoints {
+		if e.InFlight != 0 {
+			r.t.Errorf("endpoint %s: %d attempts have ended without its being told", e.Address, e.InFlight)
+		}
+	}
 }
 
 // settle waits until the calls have ended and their ends are reported.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -235,5 +236,30 @@ func TestTableSharesNothingWithTheRules(t *testing.T) {
 	got := fmt.Sprint(r.Rule.Backends, r.Rule.Request)
 	if want := "[{b 1}] {[{x-via loom}] [x-debug]}"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestPickOther(t *testing.T) {
+	r := mustCompile(t, Rule{Name: "r", Backends: []Weighted{
+		{Name: "a", Weight: 1}, {Name: "none", Weight: 0}, {Name: "b", Weight: 2}, {Name: "c", Weight: 1},
+	}}).Routes()[0]
+	const steps = 300
+	for _, tt := range []struct {
+		skip []bool
+		want map[int]int // how often each is picked, of steps
+	}{
+		{[]bool{false, false, false, false}, map[int]int{0: 75, 2: 150, 3: 75}},
+		{[]bool{true, false, false, false}, map[int]int{2: 200, 3: 100}},
+		{[]bool{true, false, true, false}, map[int]int{3: steps}},
+		{[]bool{true, false, true, true}, map[int]int{-1: steps}},
+		{[]bool{true, true, true, true}, map[int]int{-1: steps}},
+	} {
+		got := make(map[int]int)
+		for i := range uint64(steps) {
+			got[r.PickOther(i*(math.MaxUint64/steps)+1<<20, tt.skip)]++
+		}
+		if !maps.Equal(got, tt.want) {
+			t.Errorf("skip %v: picks %v, want %v", tt.skip, got, tt.want)
+		}
 	}
 }

@@ -169,3 +169,25 @@ func (r *Route) Pick(n uint64) int {
 	i, _ := slices.BinarySearch(r.shares, share+1)
 	return i
 }
+
+// PickOther is Pick among the backends that are not marked in skip, which is
+// as long as Rule.Backends. It is -1 if no other has a weight.
+func (r *Route) PickOther(n uint64, skip []bool) int {
+	var total uint64
+	for i, b := range r.Rule.Backends {
+		if !skip[i] {
+			total += uint64(b.Weight)
+		}
+	}
+	share, _ := bits.Mul64(n, total)
+	for i, b := range r.Rule.Backends {
+		switch w := uint64(b.Weight); {
+		case skip[i]:
+		case share < w:
+			return i
+		default:
+			share -= w
+		}
+	}
+	return -1
+}

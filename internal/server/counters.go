@@ -47,6 +47,7 @@ func (c *Counters) limits() []limit {
 		{"pending_refused", "Calls refused because too many waited for their backend.", &c.Backend.PendingRefused},
 		{"connect_timeouts", "Connections to backends given up because they took too long.", &c.Backend.ConnectTimeouts},
 		{"requests_not_kept", "Requests too large to be kept for a second try.", &c.Relay.KeptRequests},
+		{"breaker_rejections", "Calls refused because the breaker of their backend did not let them pass.", &c.Relay.BreakerRejections},
 		{"keepalives_lost", "Connections closed because the peer gave no sign of life.", &h.KeepaliveLost},
 		{"protocol_errors", "Connections closed for any other fault of the peer.", &h.ProtocolErrors},
 		{"stream_errors", "Streams reset for a fault of the peer.", &h.StreamErrors},

@@ -1,0 +1,83 @@
+package relay
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"loom/internal/backend"
+	"loom/internal/route"
+)
+
+// Policy is how the relay treats the calls of one backend.
+type Policy struct {
+	// Failures are the status codes that count against the backend and its
+	// endpoint; nil: those of [DefaultFailures]. Connections that are lost and
+	// breaches of the protocol always do.
+	Failures []codes.Code
+	// MinDeadline is how long the backend must have had, for a call that its
+	// caller's deadline ends to count as a failure: a shorter one says more
+	// about the caller.
+	MinDeadline time.Duration
+}
+
+// DefaultFailures returns the codes that say something about a backend, and
+// not about the request.
+func DefaultFailures() []codes.Code {
+	return []codes.Code{codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.Unknown, codes.DataLoss}
+}
+
+// upstream is a backend as the relay treats it.
+type upstream struct {
+	// Immutable.
+	*backend.Backend
+	breaker  Breaker // nil: it has none
+	policy   Policy
+	failures []codes.Code
+}
+
+// branch is the way from a route to one of its backends.
+type branch struct {
+	upstream   *upstream
+	rejections [breakerStates]rejection // what callers get while it is not called
+}
+
+// routing is a route at work.
+type routing struct {
+	// Immutable.
+	branches []branch // as in the rule
+}
+
+// upstreams returns the backends of o by name.
+func upstreams(o *Options) map[string]*upstream {
+	all := make(map[string]*upstream, len(o.Backends))
+	for name, k := range o.Backends {
+		u := &upstream{Backend: k, breaker: o.Breakers[name], policy: o.Policies[name]}
+		if u.failures = u.policy.Failures; u.failures == nil {
+			u.failures = DefaultFailures()
+		}
+		all[name] = u
+	}
+	return all
+}
+
+func newRouting(rt *route.Route, all map[string]*upstream) (*routing, error) {
+	g := new(routing)
+	for _, w := range rt.Rule.Backends {
+		u := all[w.Name]
+		if u == nil {
+			return nil, fmt.Errorf("route %q: no backend %q", rt.Rule.Name, w.Name)
+		}
+		br := branch{upstream: u}
+		if u.breaker != nil {
+			br.rejections = prepareRejections(rt.Rule.Name, w.Name)
+		}
+		g.branches = append(g.branches, br)
+	}
+	return g, nil
+}
+
+// counts reports whether a status is a failure of the backend.
+func (u *upstream) counts(code codes.Code) bool { return slices.Contains(u.failures, code) }
