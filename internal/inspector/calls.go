@@ -23,7 +23,7 @@ func (s *Server) listCalls(w http.ResponseWriter, r *http.Request) error {
 	}
 	// Before the rows: what changes in between comes twice rather than never.
 	cursor := s.opts.Store.Cursor()
-	rows, partial, err := s.selected(r.Context(), r.URL.Query().Get("q"), limit)
+	rows, partial, err := s.Select(r.Context(), r.URL.Query().Get("q"), limit)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (s *Server) listCalls(w http.ResponseWriter, r *http.Request) error {
 
 // matchCalls answers with the ids of kept calls that a filter wants.
 func (s *Server) matchCalls(w http.ResponseWriter, r *http.Request) error {
-	rows, partial, err := s.selected(r.Context(), r.URL.Query().Get("q"), maxRows)
+	rows, partial, err := s.Select(r.Context(), r.URL.Query().Get("q"), maxRows)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (s *Server) matchCalls(w http.ResponseWriter, r *http.Request) error {
 }
 
 // call returns the record of a call, or an error that says where it is.
-func (s *Server) call(text string) (*loomv1.Call, error) {
+func (s *Records) call(text string) (*loomv1.Call, error) {
 	id, err := capture.ParseID(text)
 	if err != nil {
 		return nil, failed(http.StatusBadRequest, "%v", err)

@@ -32,7 +32,7 @@ func (s *Server) export(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 	} else {
-		rows, partial, err := s.selected(r.Context(), query.Get("q"), maxRows)
+		rows, partial, err := s.Select(r.Context(), query.Get("q"), maxRows)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ type known struct {
 	problem string         // why there is no method
 }
 
-func (s *Server) known(ctx context.Context, c *loomv1.Call) known {
+func (s *Records) known(ctx context.Context, c *loomv1.Call) known {
 	if c.GetBackend() == "" {
 		return known{problem: "the call went to no backend, so nobody knows its messages"}
 	}
@@ -35,7 +35,7 @@ func (s *Server) known(ctx context.Context, c *loomv1.Call) known {
 }
 
 // types resolves what messages only name; nil if nothing is known.
-func (s *Server) types(c *loomv1.Call, k known) decode.Resolver {
+func (s *Records) types(c *loomv1.Call, k known) decode.Resolver {
 	if k.method != nil && k.method.Types != nil {
 		return k.method.Types
 	}

@@ -17,9 +17,9 @@ const (
 	maxBytes = 4 << 20         // of a call's JSON that a filter searches, about
 )
 
-// selected returns the newest rows that the filter wants, oldest first, and
+// Select returns the newest rows that a filter wants, oldest first, and
 // whether time was up before all were judged.
-func (s *Server) selected(ctx context.Context, q string, limit int) (rows []*loomv1.CallSummary, partial bool, err error) {
+func (s *Records) Select(ctx context.Context, q string, limit int) (rows []*loomv1.CallSummary, partial bool, err error) {
 	if strings.TrimSpace(q) == "" {
 		return s.opts.Store.Summaries(limit), false, nil
 	}
@@ -37,7 +37,7 @@ func (s *Server) selected(ctx context.Context, q string, limit int) (rows []*loo
 	}
 	until, stop := context.WithTimeout(ctx, judging)
 	defer stop()
-	j := &judge{server: s, ctx: until, known: make(map[[2]string]known)}
+	j := &judge{records: s, ctx: until, known: make(map[[2]string]known)}
 	for _, row := range slices.Backward(s.opts.Store.Summaries(0)) {
 		if len(rows) == limit {
 			break
@@ -57,9 +57,9 @@ func (s *Server) selected(ctx context.Context, q string, limit int) (rows []*loo
 // judge gives a filter what it asks for. It lives as long as one request, and
 // one goroutine uses it.
 type judge struct {
-	server *Server
-	ctx    context.Context
-	known  map[[2]string]known // by backend and path: a backend that hangs is waited for once
+	records *Records
+	ctx     context.Context
+	known   map[[2]string]known // by backend and path: a backend that hangs is waited for once
 }
 
 // extra fetches what a filter asks for beyond the row, once.
@@ -67,7 +67,7 @@ func (j *judge) extra(row *loomv1.CallSummary) filter.Extra {
 	var call *loomv1.Call
 	fetch := func() *loomv1.Call {
 		if call == nil {
-			if call, _ = j.server.call(row.GetId()); call == nil {
+			if call, _ = j.records.call(row.GetId()); call == nil {
 				call = &loomv1.Call{} // evicted meanwhile
 			}
 		}
@@ -91,7 +91,7 @@ func (j *judge) body(c *loomv1.Call) string {
 	key := [2]string{c.GetBackend(), c.GetPath()}
 	k, ok := j.known[key]
 	if !ok {
-		k = j.server.known(j.ctx, c)
+		k = j.records.known(j.ctx, c)
 		j.known[key] = k
 	}
 	var out strings.Builder
@@ -99,7 +99,7 @@ func (j *judge) body(c *loomv1.Call) string {
 		if j.ctx.Err() != nil || out.Len() > maxBytes {
 			break
 		}
-		js := j.server.opts.Decoder.Message(k.method, m.GetDirection(), encodingOf(c, m.GetDirection()), m).JSON
+		js := j.records.opts.Decoder.Message(k.method, m.GetDirection(), encodingOf(c, m.GetDirection()), m).JSON
 		out.Write(plainJSON(js))
 		out.WriteByte('\n')
 	}

@@ -50,16 +50,16 @@ type decoded struct {
 
 // decoding decodes messages of one call for one answer. One goroutine uses it.
 type decoding struct {
-	server *Server
-	call   *loomv1.Call
-	known  known
-	full   bool // JSON of any size
-	room   int  // bytes of JSON that still fit in the answer
-	drift  bool // the call was flagged
+	records *Records
+	call    *loomv1.Call
+	known   known
+	full    bool // JSON of any size
+	room    int  // bytes of JSON that still fit in the answer
+	drift   bool // the call was flagged
 }
 
-func (s *Server) decoding(ctx context.Context, c *loomv1.Call, full bool) *decoding {
-	d := &decoding{server: s, call: c, known: s.known(ctx, c), full: full, room: answerJSONs}
+func (s *Records) decoding(ctx context.Context, c *loomv1.Call, full bool) *decoding {
+	d := &decoding{records: s, call: c, known: s.known(ctx, c), full: full, room: answerJSONs}
 	if full {
 		d.room = fullJSONs
 	}
@@ -69,7 +69,7 @@ func (s *Server) decoding(ctx context.Context, c *loomv1.Call, full bool) *decod
 // at decodes the i-th recorded message.
 func (d *decoding) at(i int) *decoded {
 	m := d.call.GetMessages()[i]
-	res := d.server.opts.Decoder.Message(d.known.method, m.GetDirection(), encodingOf(d.call, m.GetDirection()), m)
+	res := d.records.opts.Decoder.Message(d.known.method, m.GetDirection(), encodingOf(d.call, m.GetDirection()), m)
 	out := &decoded{
 		Direction: directionName(m.GetDirection()), Seq: m.GetSequence(),
 		At: m.GetFirstByte().AsDuration().Microseconds(), Size: m.GetSize(), DecodedSize: res.Decoded,
@@ -100,7 +100,7 @@ func (d *decoding) flag() {
 	}
 	d.drift = true
 	if id, err := capture.ParseID(d.call.GetId()); err == nil {
-		d.server.opts.Store.Flag(id)
+		d.records.opts.Store.Flag(id)
 	}
 }
 

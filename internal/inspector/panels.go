@@ -30,14 +30,16 @@ type WeightView struct {
 	Weight int    `json:"weight"`
 }
 
-// LoadView is what went through since loomd started.
+// LoadView is what goes through a route or a backend.
 type LoadView struct {
-	Calls  uint64  `json:"calls"`
-	Errors uint64  `json:"errors"`
-	Open   int     `json:"open"`
-	Rate   float64 `json:"rate"` // calls a second
-	P50    int64   `json:"p50"`  // microseconds; 0 if not known
-	P99    int64   `json:"p99"`  // microseconds; 0 if not known
+	Calls  uint64 `json:"calls"`  // since loomd started
+	Errors uint64 `json:"errors"` // since loomd started
+	Open   int    `json:"open"`
+	// Of the last seconds.
+	Rate       float64 `json:"rate"`       // calls a second
+	ErrorShare float64 `json:"errorShare"` // from 0 to 1
+	P50        int64   `json:"p50"`        // microseconds; 0 if there were no calls
+	P99        int64   `json:"p99"`        // microseconds; 0 if there were no calls
 }
 
 // BackendView is a backend with its endpoints.

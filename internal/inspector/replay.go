@@ -32,7 +32,7 @@ func errCannotReplay() error {
 	return failed(http.StatusForbidden, "this inspector makes no calls")
 }
 
-func (s *Server) canReplay() bool { return s.opts.Replayer != nil && !s.opts.ReadOnly }
+func (s *Records) canReplay() bool { return s.opts.Replayer != nil && !s.opts.ReadOnly }
 
 // replayBody is what a page posts to repeat a call.
 type replayBody struct {
@@ -92,7 +92,7 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, out)
 }
 
-func (s *Server) replayRequest(ctx context.Context, c *loomv1.Call, body *replayBody) (replay.Request, error) {
+func (s *Records) replayRequest(ctx context.Context, c *loomv1.Call, body *replayBody) (replay.Request, error) {
 	q := replay.Request{
 		ReplayOf: c.GetId(), Backend: c.GetBackend(), Path: c.GetPath(), Authority: c.GetAuthority(),
 	}
@@ -179,7 +179,7 @@ func sentMetadata(recorded []*loomv1.Metadata, written []field) ([]*loomv1.Metad
 
 // recordedMessages returns the bytes of the request, or why they are not
 // whole.
-func (s *Server) recordedMessages(c *loomv1.Call) ([][]byte, error) {
+func (s *Records) recordedMessages(c *loomv1.Call) ([][]byte, error) {
 	if problem := replayProblem(c); problem != "" {
 		return nil, failed(http.StatusConflict, "the recorded call cannot be sent again: %s", problem)
 	}
@@ -243,7 +243,7 @@ func recordedDelays(c *loomv1.Call) []time.Duration {
 
 // encode makes bytes of the messages that a page wrote. The error names each
 // field that is wrong.
-func (s *Server) encode(ctx context.Context, backend, path string, messages []json.RawMessage) ([][]byte, error) {
+func (s *Records) encode(ctx context.Context, backend, path string, messages []json.RawMessage) ([][]byte, error) {
 	wrong, out, err := s.check(ctx, backend, path, messages)
 	if err != nil {
 		return nil, err
@@ -265,7 +265,7 @@ type messageError struct {
 	Text    string `json:"text"`
 }
 
-func (s *Server) check(ctx context.Context, backend, path string, messages []json.RawMessage) (wrong []messageError, out [][]byte, err error) {
+func (s *Records) check(ctx context.Context, backend, path string, messages []json.RawMessage) (wrong []messageError, out [][]byte, err error) {
 	if len(messages) > maxSent {
 		return nil, nil, failed(http.StatusBadRequest, "%d messages are more than the %d that can be sent at once", len(messages), maxSent)
 	}

@@ -20,19 +20,24 @@ import (
 // among the recorded ones. Its value is a name that nobody else knows.
 const mark = "loom-inspector-call"
 
-// send makes a call and returns what became of it, with its record if there
-// is one.
+// send makes a call for a page, which waits as long as the call lasts.
 func (s *Server) send(w http.ResponseWriter, r *http.Request, q replay.Request) (*replayed, *loomv1.Call, error) {
-	// The page waits as long as the call lasts.
 	out := http.NewResponseController(w)
 	if err := errors.Join(out.SetReadDeadline(time.Time{}), out.SetWriteDeadline(time.Now().Add(maxDeadline+answerTime))); err != nil {
 		return nil, nil, fmt.Errorf("let the request last: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), maxDeadline)
+	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	stop := context.AfterFunc(s.ending, cancel)
 	defer stop()
+	return s.perform(ctx, q)
+}
 
+// perform makes a call and returns what became of it, with its record if there
+// is one.
+func (s *Records) perform(ctx context.Context, q replay.Request) (*replayed, *loomv1.Call, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxDeadline)
+	defer cancel()
 	name := rand.Text()
 	var sub *capture.Subscription
 	if q.Target == replay.ViaRoute {
@@ -64,7 +69,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, q replay.Request) 
 }
 
 // keep records a call that no listener saw, or says why it cannot.
-func (s *Server) keep(a *replay.Answer, q replay.Request) (c *loomv1.Call, note string) {
+func (s *Records) keep(a *replay.Answer, q replay.Request) (c *loomv1.Call, note string) {
 	c = a.Record(s.opts.Store.NextID().String(), q)
 	if s.opts.Redact != nil {
 		s.opts.Redact(c)
@@ -77,7 +82,7 @@ func (s *Server) keep(a *replay.Answer, q replay.Request) (c *loomv1.Call, note 
 
 // appeared waits until the call that carries the mark is recorded and ended,
 // or says that it is not.
-func (s *Server) appeared(ctx context.Context, sub *capture.Subscription, q replay.Request, name string) (c *loomv1.Call, note string) {
+func (s *Records) appeared(ctx context.Context, sub *capture.Subscription, q replay.Request, name string) (c *loomv1.Call, note string) {
 	ctx, stop := context.WithTimeout(ctx, appearTime)
 	defer stop()
 	for {
@@ -96,7 +101,7 @@ func (s *Server) appeared(ctx context.Context, sub *capture.Subscription, q repl
 	}
 }
 
-func (s *Server) find(rows []*loomv1.CallSummary, q replay.Request, name string) *loomv1.Call {
+func (s *Records) find(rows []*loomv1.CallSummary, q replay.Request, name string) *loomv1.Call {
 	for _, row := range slices.Backward(rows) {
 		if row.GetPath() != q.Path || row.GetReplayOf() != q.ReplayOf || row.GetState() != loomv1.CallState_CALL_STATE_ENDED {
 			continue
@@ -119,11 +124,11 @@ func marked(c *loomv1.Call, name string) bool {
 
 // diff compares the responses of two calls: the message if each has one, else
 // the lists of messages.
-func (s *Server) diff(ctx context.Context, before, after *loomv1.Call) []decode.Change {
+func (s *Records) diff(ctx context.Context, before, after *loomv1.Call) []decode.Change {
 	return decode.Diff(s.responses(ctx, before), s.responses(ctx, after))
 }
 
-func (s *Server) responses(ctx context.Context, c *loomv1.Call) json.RawMessage {
+func (s *Records) responses(ctx context.Context, c *loomv1.Call) json.RawMessage {
 	d := s.decoding(ctx, c, false)
 	list := []json.RawMessage{}
 	for i, m := range c.GetMessages() {

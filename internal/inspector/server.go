@@ -29,6 +29,8 @@ const (
 
 // Server is the inspector. It is safe for concurrent use.
 type Server struct {
+	*Records
+
 	// Immutable.
 	opts    Options
 	auth    *auth
@@ -42,7 +44,6 @@ type Server struct {
 	// A slot is held by who sends to the channel.
 	requests chan struct{}
 	streams  chan struct{}
-	matches  chan struct{} // filters that decode bodies
 }
 
 // New returns a server that serves nothing yet. It fails if others could reach
@@ -72,6 +73,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("inspector: %w", err)
 	}
 	s := &Server{
+		Records:  NewRecords(o.records()),
 		opts:     o,
 		auth:     newAuth(token, port, o.TLS),
 		token:    token,
@@ -79,7 +81,6 @@ func New(o Options) (*Server, error) {
 		files:    page,
 		requests: make(chan struct{}, maxRequests),
 		streams:  make(chan struct{}, maxStreams),
-		matches:  make(chan struct{}, 1),
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.handler = s.guard()

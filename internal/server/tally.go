@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -18,13 +19,32 @@ type tally struct {
 
 func newTally(routes, backends []string) *tally {
 	t := &tally{routes: make(map[string]*load), backends: make(map[string]*load)}
+	now := time.Now()
 	for _, name := range routes {
-		t.routes[name] = new(load)
+		t.routes[name] = newLoad(now)
 	}
 	for _, name := range backends {
-		t.backends[name] = new(load)
+		t.backends[name] = newLoad(now)
 	}
 	return t
+}
+
+// run samples all loads until ctx ends.
+func (t *tally) run(ctx context.Context) {
+	ticker := time.NewTicker(samplePeriod)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			for _, loads := range []map[string]*load{t.routes, t.backends} {
+				for _, l := range loads {
+					l.tick(now)
+				}
+			}
+		}
+	}
 }
 
 // Ended counts a call.
@@ -41,16 +61,55 @@ func (t *tally) Ended(s *callevent.Summary) {
 // them are twelve days.
 const latencyBuckets = 40 * 4
 
+// The figures of a load are those of the last 10 to 15 seconds: long enough to
+// see slow traffic, short enough to see that it changed.
+const (
+	samplePeriod = 5 * time.Second
+	sampleCount  = 3
+)
+
 // load is what went through one route or backend.
 type load struct {
 	calls, errors atomic.Uint64
 	took          [latencyBuckets]atomic.Uint64
 
 	mu sync.Mutex
-	// Guarded by mu: the last two looks at calls.
-	looked time.Time
-	before uint64
-	rate   float64
+	// Guarded by mu: what there was at the last ticks, oldest first. The first
+	// one is empty and from the start.
+	samples []sample
+}
+
+// sample is what a load had counted at one moment.
+type sample struct {
+	at            time.Time
+	calls, errors uint64
+	took          *[latencyBuckets]uint64 // shared with the sample before if no call ended; nil: none did
+}
+
+func newLoad(now time.Time) *load { return &load{samples: []sample{{at: now}}} }
+
+// tick takes a sample, and forgets the oldest if it is too old.
+func (l *load) tick(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := &l.samples[len(l.samples)-1]
+	next := sample{at: now, calls: l.calls.Load(), errors: l.errors.Load(), took: last.took}
+	if next.calls != last.calls {
+		next.took = l.counts()
+	}
+	if len(l.samples) == sampleCount {
+		copy(l.samples, l.samples[1:])
+		l.samples = l.samples[:sampleCount-1]
+	}
+	l.samples = append(l.samples, next)
+}
+
+func (l *load) counts() *[latencyBuckets]uint64 {
+	out := new([latencyBuckets]uint64)
+	for i := range out {
+		out[i] = l.took[i].Load()
+	}
+	return out
 }
 
 func (l *load) add(s *callevent.Summary) {
@@ -80,36 +139,42 @@ func bound(b int) int64 {
 	return int64(b&3+5) << (power - 2)
 }
 
-// view is the load as the inspector shows it. The rate is that since the last
-// look, of at least a second.
+// view is the load as people see it: calls and errors since the start, the rest
+// since the oldest sample.
 func (l *load) view(now time.Time) inspector.LoadView {
-	v := inspector.LoadView{Calls: l.calls.Load(), Errors: l.errors.Load(), P50: l.quantile(0.5), P99: l.quantile(0.99)}
+	v := inspector.LoadView{Calls: l.calls.Load(), Errors: l.errors.Load()}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if since := now.Sub(l.looked); since >= time.Second {
-		if !l.looked.IsZero() {
-			l.rate = float64(v.Calls-l.before) / since.Seconds()
-		}
-		l.looked, l.before = now, v.Calls
+	from := &l.samples[0]
+	calls := v.Calls - from.calls
+	if calls == 0 {
+		return v
 	}
-	v.Rate = l.rate
+	// In the first second there is little to tell a rate by.
+	v.Rate = float64(calls) / max(now.Sub(from.at), time.Second).Seconds()
+	v.ErrorShare = min(float64(v.Errors-from.errors)/float64(calls), 1)
+	recent := l.counts()
+	if from.took != nil {
+		for i := range recent {
+			recent[i] -= from.took[i]
+		}
+	}
+	v.P50, v.P99 = quantile(recent, 0.5), quantile(recent, 0.99)
 	return v
 }
 
 // quantile is the latency below which a share of the calls stayed, in
 // microseconds, at most a quarter too high; 0 if there were none.
-func (l *load) quantile(share float64) int64 {
-	var counts [latencyBuckets]uint64
+func quantile(counts *[latencyBuckets]uint64, share float64) int64 {
 	total := uint64(0)
-	for i := range counts {
-		counts[i] = l.took[i].Load()
-		total += counts[i]
+	for _, n := range counts {
+		total += n
 	}
 	if total == 0 {
 		return 0
 	}
 	want, sum := share*float64(total), uint64(0)
-	for i, n := range &counts {
+	for i, n := range counts {
 		if sum += n; float64(sum) >= want {
 			return bound(i)
 		}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -43,7 +44,7 @@ func TestBuckets(t *testing.T) {
 func TestQuantile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
-		l := new(load)
+		l := newLoad(time.Time{})
 		// All calls up to the slowest take between 1 µs and about an hour.
 		slowest := int64(1)
 		for range 1 + rng.IntN(200) {
@@ -51,49 +52,63 @@ func TestQuantile(t *testing.T) {
 			slowest = max(slowest, us)
 			l.add(&callevent.Summary{Took: time.Duration(us) * time.Microsecond})
 		}
-		got := l.quantile(1)
+		got := quantile(l.counts(), 1)
 		if got < slowest || float64(got) > 1.25*float64(slowest)+1 {
 			t.Errorf("the slowest call took %d µs and is shown as %d", slowest, got)
 		}
-		if p50, p99 := l.quantile(0.5), l.quantile(0.99); p50 > p99 || p99 > got {
+		if p50, p99 := quantile(l.counts(), 0.5), quantile(l.counts(), 0.99); p50 > p99 || p99 > got {
 			t.Errorf("half of the calls below %d µs, 99%% below %d, all below %d", p50, p99, got)
 		}
 	}
-	if got := new(load).quantile(0.99); got != 0 {
+	if got := quantile(newLoad(time.Time{}).counts(), 0.99); got != 0 {
 		t.Errorf("without calls: %d µs", got)
 	}
 	// One slow call in a hundred is not the rule.
-	l := new(load)
+	l := newLoad(time.Time{})
 	for range 99 {
 		l.add(&callevent.Summary{Took: time.Millisecond})
 	}
 	l.add(&callevent.Summary{Took: time.Second})
 	for share, most := range map[float64]int64{0.5: 1250, 0.99: 1250, 1: 1_250_000} {
-		if got := l.quantile(share); got < most*4/5 || got > most {
+		if got := quantile(l.counts(), share); got < most*4/5 || got > most {
 			t.Errorf("%v of the calls below %d µs, want about %d", share, got, most*4/5)
 		}
 	}
 }
 
-// TestRate looks at a load now and then: often, and after a long while.
-func TestRate(t *testing.T) {
+// TestRecent looks at a load now and then while its samples are taken.
+func TestRecent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := new(load)
-		look := func(after time.Duration, calls int, want float64) {
+		c := newTally([]string{"all"}, nil)
+		l := c.routes["all"]
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c.run(ctx)
+		}()
+		look := func(after time.Duration, calls, bad int, took time.Duration, rate, share float64, p99 int64) {
 			t.Helper()
-			for range calls {
-				l.add(&callevent.Summary{HasCode: true})
+			for i := range calls {
+				l.add(&callevent.Summary{HasCode: i >= bad, Took: took})
 			}
 			time.Sleep(after)
-			if got := l.view(time.Now()).Rate; got != want {
-				t.Errorf("%v calls a second, want %v", got, want)
+			v := l.view(time.Now())
+			if v.Rate != rate || v.ErrorShare != share || v.P99 != p99 {
+				t.Errorf("%v calls a second, %v bad, 99%% below %d µs; want %v, %v, %d", v.Rate, v.ErrorShare, v.P99, rate, share, p99)
 			}
 		}
-		look(0, 7, 0) // the first look knows of no time
-		look(2*time.Second, 20, 10)
-		look(100*time.Millisecond, 500, 10) // too soon for another answer
-		look(900*time.Millisecond, 0, 500)
-		look(10*time.Second, 0, 0)
+		look(0, 0, 0, 0, 0, 0, 0)
+		look(100*time.Millisecond, 7, 0, time.Millisecond, 7, 0, 1024) // within the first second
+		look(6900*time.Millisecond, 7, 7, time.Millisecond, 2, 0.5, 1024)
+		look(time.Minute, 0, 0, 0, 0, 0, 0) // nothing for a while
+		look(2*time.Second, 140, 35, 8*time.Millisecond, 10, 0.25, 8192)
+		look(12*time.Second, 0, 0, 0, 0, 0, 0)
+		if v := l.view(time.Now()); v.Calls != 154 || v.Errors != 42 {
+			t.Errorf("%d calls and %d errors in all, want 154 and 42", v.Calls, v.Errors)
+		}
+		stop()
+		<-done
 	})
 }
 

@@ -143,6 +143,7 @@ func (w *watch) start(ctx context.Context) {
 	if w.monitor != nil {
 		w.running.Go(func() { w.monitor.serve(ctx, w.log) })
 	}
+	w.running.Go(func() { w.tally.run(ctx) })
 	check := &driftCheck{store: w.store, schemas: w.schemas}
 	w.running.Go(func() { check.run(ctx) })
 	if w.inspector == nil {
