@@ -1,0 +1,60 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	loomv1 "loom/api/loom/v1"
+	"loom/internal/inspector"
+)
+
+// ListBreakers returns the circuit breakers.
+func (s *Server) ListBreakers(context.Context, *loomv1.ListBreakersRequest) (*loomv1.ListBreakersResponse, error) {
+	out := &loomv1.ListBreakersResponse{}
+	for _, b := range s.breakers() {
+		out.Breakers = append(out.Breakers, breaker(&b))
+	}
+	return out, nil
+}
+
+// breakers are none where no backend has one.
+func (s *Server) breakers() []inspector.BreakerView {
+	if s.opts.Panels.Breakers == nil {
+		return nil
+	}
+	return s.opts.Panels.Breakers()
+}
+
+// ControlBreaker does what an operator tells a breaker.
+func (s *Server) ControlBreaker(_ context.Context, q *loomv1.ControlBreakerRequest) (*loomv1.ControlBreakerResponse, error) {
+	if _, known := loomv1.BreakerAction_name[int32(q.GetAction())]; !known || q.GetAction() == loomv1.BreakerAction_BREAKER_ACTION_UNSPECIFIED {
+		return nil, status.Error(codes.InvalidArgument, "the action is open, close, auto or reset")
+	}
+	if err := s.opts.Control.ControlBreaker(q.GetBackend(), q.GetAction()); err != nil {
+		return nil, failure(err)
+	}
+	for _, b := range s.breakers() {
+		if b.Backend == q.GetBackend() {
+			return &loomv1.ControlBreakerResponse{Breaker: breaker(&b)}, nil
+		}
+	}
+	return nil, status.Errorf(codes.NotFound, "backend %q is gone", q.GetBackend())
+}
+
+func breaker(b *inspector.BreakerView) *loomv1.Breaker {
+	return &loomv1.Breaker{
+		Backend: b.Backend, State: b.State, FailureRatio: b.FailureRatio, Since: moment(b.Since), NextProbe: moment(b.NextProbe),
+	}
+}
+
+// moment is a time; nil for none.
+func moment(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

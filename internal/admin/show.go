@@ -1,0 +1,121 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	loomv1 "loom/api/loom/v1"
+	"loom/internal/capture"
+	"loom/internal/inspector"
+)
+
+// GetStatus says which process this is and how it is doing.
+func (s *Server) GetStatus(ctx context.Context, _ *loomv1.GetStatusRequest) (*loomv1.GetStatusResponse, error) {
+	v, c, cfg := s.opts.Panels.Status(), s.opts.Store.Stats(), s.opts.Running()
+	out := &loomv1.GetStatusResponse{
+		Version: v.Version, GoVersion: v.Go, Pid: int32(v.PID), Generation: v.Generation, Started: timestamppb.New(v.Started),
+		ConfigPath: s.opts.Panels.Config().Path,
+		Capture: &loomv1.CaptureStatus{
+			Mode: modeOf(c.Mode), Seen: c.Seen, Kept: uint64(c.Kept), Open: uint64(c.Open), Dropped: c.Dropped, Bytes: uint64(c.Bytes),
+		},
+		Listeners: listeners(v.Listeners), MemoryBytes: v.Memory, Goroutines: uint32(v.Goroutines),
+		Routes: uint32(len(cfg.Routes)), Backends: uint32(len(cfg.Backends)),
+		Admin: &loomv1.AdminStatus{
+			Denied: s.refused.denied.Load(), CallsRefused: s.refused.calls.Load(), StreamsRefused: s.refused.streams.Load(),
+		},
+	}
+	for _, l := range v.Limits {
+		out.Limits = append(out.Limits, &loomv1.LimitStatus{Name: l.Name, Hits: l.Hits})
+	}
+	who, err := s.rights.callerOf(ctx)
+	if err != nil {
+		return nil, status.Error(codes.PermissionDenied, err.Error())
+	}
+	out.ReadOnly = who.reads
+	return out, nil
+}
+
+// modeOf is a capture mode as the API has it.
+func modeOf(m capture.Mode) loomv1.CaptureMode {
+	switch m {
+	case capture.Full:
+		return loomv1.CaptureMode_CAPTURE_MODE_FULL
+	case capture.Metadata:
+		return loomv1.CaptureMode_CAPTURE_MODE_METADATA
+	case capture.Off:
+		return loomv1.CaptureMode_CAPTURE_MODE_OFF
+	}
+	return loomv1.CaptureMode_CAPTURE_MODE_UNSPECIFIED
+}
+
+// SetCaptureMode changes how much is recorded.
+func (s *Server) SetCaptureMode(_ context.Context, q *loomv1.SetCaptureModeRequest) (*loomv1.SetCaptureModeResponse, error) {
+	before := s.opts.Store.Mode()
+	for _, m := range []capture.Mode{capture.Full, capture.Metadata, capture.Off} {
+		if modeOf(m) == q.GetMode() {
+			s.opts.Store.SetMode(m)
+			return &loomv1.SetCaptureModeResponse{Before: modeOf(before)}, nil
+		}
+	}
+	return nil, status.Error(codes.InvalidArgument, "the mode is full, metadata or off")
+}
+
+// ListListeners returns the sockets that take calls.
+func (s *Server) ListListeners(context.Context, *loomv1.ListListenersRequest) (*loomv1.ListListenersResponse, error) {
+	return &loomv1.ListListenersResponse{Listeners: listeners(s.opts.Panels.Status().Listeners)}, nil
+}
+
+func listeners(views []inspector.ListenerView) []*loomv1.Listener {
+	var out []*loomv1.Listener
+	for _, l := range views {
+		out = append(out, &loomv1.Listener{Name: l.Name, Address: l.Address, Tls: l.TLS})
+	}
+	return out
+}
+
+// ListRoutes returns the routes in the order in which they are tried.
+func (s *Server) ListRoutes(context.Context, *loomv1.ListRoutesRequest) (*loomv1.ListRoutesResponse, error) {
+	out := &loomv1.ListRoutesResponse{}
+	for _, r := range s.opts.Panels.Routes() {
+		out.Routes = append(out.Routes, route(&r))
+	}
+	return out, nil
+}
+
+// GetRoute returns one route.
+func (s *Server) GetRoute(_ context.Context, q *loomv1.GetRouteRequest) (*loomv1.GetRouteResponse, error) {
+	for _, r := range s.opts.Panels.Routes() {
+		if r.Name == q.GetName() {
+			return &loomv1.GetRouteResponse{Route: route(&r)}, nil
+		}
+	}
+	return nil, status.Errorf(codes.NotFound, "there is no route %q", q.GetName())
+}
+
+func route(r *inspector.RouteView) *loomv1.Route {
+	out := &loomv1.Route{Name: r.Name, Match: r.Match, Deny: r.Deny, Load: load(&r.Load)}
+	for _, b := range r.Backends {
+		out.Backends = append(out.Backends, &loomv1.RouteBackend{Name: b.Name, Weight: int32(b.Weight)})
+	}
+	return out
+}
+
+func load(l *inspector.LoadView) *loomv1.Load {
+	return &loomv1.Load{
+		Calls: l.Calls, Errors: l.Errors, Open: uint32(l.Open), Rate: l.Rate, ErrorShare: l.ErrorShare,
+		P50: microseconds(l.P50), P99: microseconds(l.P99),
+	}
+}
+
+// microseconds is a duration; nil for 0, which says that it is not known.
+func microseconds(n int64) *durationpb.Duration {
+	if n == 0 {
+		return nil
+	}
+	return durationpb.New(time.Duration(n) * time.Microsecond)
+}
