@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -30,6 +31,8 @@ Flags:
                     127.0.0.1:9998); off for none
   -metrics ADDRESS  where /metrics, /healthz and /readyz are without a file
                     (default 127.0.0.1:9997); off for none
+  -admin PATH       where the socket for loomctl is, whatever $LOOM_SOCKET and
+                    the file say; off for none
   -capture MODE     what is recorded of calls: full, metadata or off; else as
                     the file says (default full)
   -session NAME     write the calls to a file of that name under the state
@@ -58,7 +61,7 @@ Example:
 
 type flags struct {
 	backend, listen, config             string
-	inspector, metrics                  string
+	inspector, metrics, admin           string
 	capture, session, open              string
 	check, demo, quiet, schema, version bool
 	help                                bool
@@ -81,6 +84,7 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.StringVar(&f.listen, "listen", defaultListen, "")
 	set.StringVar(&f.inspector, "inspector", defaultInspector, "")
 	set.StringVar(&f.metrics, "metrics", defaultMetrics, "")
+	set.StringVar(&f.admin, "admin", "", "")
 	set.StringVar(&f.capture, "capture", "", "")
 	set.StringVar(&f.session, "session", "", "")
 	set.StringVar(&f.open, "open", "", "")
@@ -154,6 +158,10 @@ func (f *flags) conflict(set *flag.FlagSet) error {
 		return errors.New("-open shows a saved capture: -session, -capture and -check do not go with it")
 	case f.open != "" && unlessOff(f.inspector) == "":
 		return errors.New("-open shows the capture in the inspector, which -inspector off leaves out")
+	case f.open != "" && f.admin != "":
+		return errors.New("-open shows a saved capture, in which there is nothing to operate: -admin does not go with it")
+	case f.admin != "" && f.admin != "off" && !filepath.IsAbs(f.admin):
+		return fmt.Errorf("-admin %q is no absolute path, and not off", f.admin)
 	case f.session != "" && !config.ValidName(f.session):
 		return fmt.Errorf("-session %q is not a name: letters, digits, and . _ - after the first", f.session)
 	case addressGiven != "" && f.config != "":

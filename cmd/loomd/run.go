@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"loom/internal/adminclient"
 	"loom/internal/config"
 	"loom/internal/server"
 )
@@ -91,7 +92,10 @@ func serve(ctx context.Context, f *flags, env lookupEnv, cfg *config.Config, dem
 		defer lines.Close()
 		ended = append(ended, lines)
 	}
-	s, err := server.New(cfg, server.Options{Log: log, Ended: ended, StateDir: stateDir(env), Version: version(), ConfigPath: f.config})
+	s, err := server.New(cfg, server.Options{
+		Log: log, Ended: ended, StateDir: stateDir(env), Version: version(), ConfigPath: f.config,
+		Admin: adminSocket(f, cfg, env),
+	})
 	if err != nil {
 		return err
 	}
@@ -142,6 +146,19 @@ func stateDir(env lookupEnv) string {
 	return ""
 }
 
+// adminSocket is where operators reach this loomd: where a flag, the
+// environment or the file says, in this order, else where loomctl looks.
+func adminSocket(f *flags, cfg *config.Config, env lookupEnv) server.AdminSocket {
+	here := adminclient.Here(env)
+	for _, path := range []string{f.admin, here.Named(), cfg.Admin.Socket} {
+		if path != "" {
+			return server.AdminSocket{Path: unlessOff(path), Shared: here.Shared(path)}
+		}
+	}
+	path := here.Default()
+	return server.AdminSocket{Path: path, Chosen: true, Shared: here.Shared(path)}
+}
+
 // introduceInspector tells where to look.
 func introduceInspector(w io.Writer, url string) {
 	if url != "" {
@@ -173,6 +190,8 @@ func withFlag(err error, f *flags) error {
 	switch name := taken.Listener; {
 	case f.open != "":
 		return fmt.Errorf("%w; choose another address with -inspector", err)
+	case name == "admin":
+		return fmt.Errorf("%w; choose another path with -admin, or -admin off", err)
 	case name == "inspector", name == "metrics":
 		return fmt.Errorf("%w; choose another address with -%s, or -%s off", err, name, name)
 	default:

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -66,8 +65,7 @@ func (s *Server) ReplayCall(ctx context.Context, q *loomv1.ReplayCallRequest) (*
 		if err := d.CheckValid(); err != nil || d.AsDuration() < 0 {
 			return nil, status.Error(codes.InvalidArgument, "the deadline is no time from now")
 		}
-		// A page counts in milliseconds: less is not nothing.
-		how.Deadline = max(d.AsDuration(), min(d.AsDuration(), 1)*time.Millisecond)
+		how.Deadline = d.AsDuration()
 	}
 	r, err := s.opts.Records.Repeat(ctx, q.GetId(), how)
 	if err != nil {

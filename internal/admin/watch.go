@@ -81,4 +81,3 @@ func (t *told) fresh(rows []*loomv1.CallSummary) []*loomv1.CallSummary {
 	}
 	return out
 }
-

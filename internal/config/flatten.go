@@ -56,7 +56,7 @@ func (s shapes) flattenKeyed(path string, v reflect.Value, f field) []leaf {
 		element := v.Index(i)
 		key := element.Field(keyField(fields).index).String()
 		for _, l := range s.flatten(element) {
-			l.secret = f.secret || isSecretName(key)
+			l.secret = l.secret || f.secret || shortOnly(fields) && isSecretName(key)
 			if l.text == "" {
 				l.text = `""`
 			}

@@ -49,6 +49,8 @@ func formOf(name string) (form, bool) {
 		return form{targetPattern, checkTarget}, true
 	case "group":
 		return form{`[a-z_][a-z0-9_-]*|[0-9]+`, checkGroup}, true
+	case "user":
+		return form{`[a-z_][a-z0-9_-]*|[0-9]+`, checkUser}, true
 	case "proto_name":
 		return form{`[A-Za-z_]\w*(\.[A-Za-z_]\w*)*`, checkProtoName}, true
 	case "text":
@@ -233,10 +235,22 @@ func checkTarget(s string) error {
 }
 
 func checkGroup(s string) error {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" || s == "" || s[0] == '-' {
+	if !isAccount(s) {
 		return wrong("%s is not the name of a group", quote(s))
 	}
 	return nil
+}
+
+func checkUser(s string) error {
+	if !isAccount(s) {
+		return wrong("%s is not the name of a user", quote(s))
+	}
+	return nil
+}
+
+// isAccount reports whether a text may name a user or a group of the machine.
+func isAccount(s string) bool {
+	return s != "" && s[0] != '-' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
 }
 
 func checkProtoName(s string) error {

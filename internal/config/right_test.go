@@ -129,6 +129,7 @@ func TestEverySupportedKey(t *testing.T) {
 		TokenFile:  "/etc/loom/token", TLS: &InspectorTLS{CertFile: "/etc/loom/tls.crt", KeyFile: "/etc/loom/tls.key"},
 	})
 	equal(t, "metrics", *cfg.Metrics, Metrics{Address: Address{"unix", "/run/loomd/metrics.sock"}})
+	equal(t, "admin", cfg.Admin, Admin{Socket: "/run/loomd/control.sock", Group: "loom", ReadOnly: []string{"monitor", "1003"}})
 }
 
 func TestEnvironment(t *testing.T) {

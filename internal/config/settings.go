@@ -59,8 +59,9 @@ type Metrics struct {
 
 // Admin is the socket that loomctl talks to.
 type Admin struct {
-	Socket string `yaml:"socket" form:"socket" doc:"Path of the Unix socket. Chosen by loomd, unless given."`
-	Group  string `yaml:"group" form:"group" doc:"The group that may use the socket besides its owner."`
+	Socket   string   `yaml:"socket" form:"socket" doc:"Path of the Unix socket. Chosen by loomd, unless given."`
+	Group    string   `yaml:"group" form:"group" doc:"The group whose members may see and change everything, besides root and the user of loomd. Nobody else, unless given."`
+	ReadOnly []string `yaml:"read_only" min:"1" form:"user" doc:"Users, by name or number, who may look and change nothing. They get to the socket as members of the group."`
 }
 
 // Restart is how loomd stops and restarts.

@@ -32,7 +32,6 @@ func unsupportedKeys() []unsupported {
 		{path: "routes[].mirror"},
 		{path: "routes[].metadata.request.append"},
 		{path: "routes[].metadata.response.append"},
-		{path: "admin"},
 		{path: "restart.ready_timeout"},
 		{path: "restart.generations"},
 	}

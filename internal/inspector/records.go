@@ -170,7 +170,8 @@ func (s *Records) Repeat(ctx context.Context, id string, how Repeat) (*Repeated,
 	if err != nil {
 		return nil, err
 	}
-	body := replayBody{Backend: how.Backend, DeadlineMs: how.Deadline.Milliseconds()}
+	// Less than a millisecond is not none.
+	body := replayBody{Backend: how.Backend, DeadlineMs: (how.Deadline + time.Millisecond - 1).Milliseconds()}
 	if how.Direct {
 		body.Target = "direct"
 	}

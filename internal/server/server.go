@@ -25,6 +25,8 @@ type Options struct {
 	StateDir string
 	// Version and ConfigPath are shown to people.
 	Version, ConfigPath string
+	// Admin is where operators reach this loomd.
+	Admin AdminSocket
 }
 
 // Server is a running configuration.

@@ -33,7 +33,9 @@ type watch struct {
 	tally     *tally
 	inspector *inspector.Server // nil: there is none
 	page      net.Listener      // of the inspector
-	monitor   *monitor          // nil: there is none
+	records   *inspector.Records
+	admin     *administration // nil: there is none
+	monitor   *monitor        // nil: there is none
 
 	running sync.WaitGroup
 }
@@ -58,10 +60,22 @@ func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
 	if w.monitor, err = s.openMonitor(w.store, cfg, o); err != nil {
 		return w, err
 	}
-	if cfg.Inspector == nil {
-		return w, nil
+	ro := inspector.RecordsOptions{
+		Store: w.store, Decoder: w.schemas.decoder, Schemas: w.schemas.cache,
+		Redact: func(c *loomv1.Call) { w.schemas.redact(cfg, w.store.Mode(), c) },
 	}
-	return w, s.openInspector(w, cfg, o, generation)
+	if cfg.Inspector == nil || cfg.Inspector.Replay {
+		ro.Replayer = s.replayer(w)
+	}
+	w.records = inspector.NewRecords(ro)
+	panels := s.panels(w, cfg, o, generation)
+	if cfg.Inspector != nil {
+		if err := s.openInspector(w, cfg, o, ro, panels, generation); err != nil {
+			return w, err
+		}
+	}
+	w.admin, err = s.openAdmin(w, cfg, o, panels)
+	return w, err
 }
 
 func names(cfg *config.Config) (routes, backends []string) {
@@ -108,7 +122,7 @@ func (w *watch) openSession(c *config.Capture, o Options) {
 	w.session = w.store.OpenSession(so)
 }
 
-func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, generation uint64) error {
+func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, ro inspector.RecordsOptions, panels inspector.Panels, generation uint64) error {
 	token, err := readToken(cfg.Inspector.TokenFile)
 	if err != nil {
 		return err
@@ -118,18 +132,12 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, generati
 		return err
 	}
 	w.page = page
-	var replayer inspector.Replayer
-	if cfg.Inspector.Replay {
-		replayer = s.replayer(w)
-	}
 	w.inspector, err = inspector.New(inspector.Options{
-		Replayer: replayer,
-		Redact:   func(c *loomv1.Call) { w.schemas.redact(cfg, w.store.Mode(), c) },
-		Store:    w.store, Decoder: w.schemas.decoder, Schemas: w.schemas.cache,
+		Store: ro.Store, Decoder: ro.Decoder, Schemas: ro.Schemas, Replayer: ro.Replayer, Redact: ro.Redact,
 		Address: page.Addr().String(), AllowHosts: cfg.Inspector.AllowHosts,
 		TLS: cfg.Inspector.TLS != nil, Token: token,
 		Info:   s.info(cfg, o, generation),
-		Panels: s.panels(w, cfg, o, generation),
+		Panels: panels,
 		Log:    o.Log.Named("inspector"),
 	})
 	if err != nil {
@@ -146,6 +154,9 @@ func (w *watch) start(ctx context.Context) {
 	w.running.Go(func() { w.tally.run(ctx) })
 	check := &driftCheck{store: w.store, schemas: w.schemas}
 	w.running.Go(func() { check.run(ctx) })
+	if w.admin != nil {
+		w.running.Go(func() { w.admin.serve(ctx, w.log) })
+	}
 	if w.inspector == nil {
 		return
 	}
@@ -161,6 +172,11 @@ func (w *watch) close() error {
 	w.running.Wait()
 	if w.page != nil {
 		_ = w.page.Close() // Serve has closed it, if it ran
+	}
+	if w.admin != nil {
+		if err := w.admin.close(); err != nil {
+			w.log.Warn("close the admin socket", zap.Error(err))
+		}
 	}
 	if w.monitor != nil {
 		w.monitor.close(w.log)

@@ -10,17 +10,17 @@ import (
 
 // prepareLoomd prepares the relay alone.
 func prepareLoomd(p place) (command, error) {
-	return loomd(p, "-capture", "off", "-inspector", "off", "-metrics", "off"), nil
+	return loomd(p, "-capture", "off", "-inspector", "off", "-metrics", "off", "-admin", "off"), nil
 }
 
 // prepareRecording prepares a loomd that records everything.
 func prepareRecording(p place) (command, error) {
-	return loomd(p, "-capture", "full", "-inspector", loopback(recordingPage), "-metrics", "off"), nil
+	return loomd(p, "-capture", "full", "-inspector", loopback(recordingPage), "-metrics", "off", "-admin", "off"), nil
 }
 
 // prepareWatched prepares one whose calls somebody watches, too.
 func prepareWatched(p place) (command, error) {
-	c := loomd(p, "-capture", "full", "-inspector", loopback(watchedPage), "-metrics", "off")
+	c := loomd(p, "-capture", "full", "-inspector", loopback(watchedPage), "-metrics", "off", "-admin", "off")
 	c.watched = true
 	return c, nil
 }

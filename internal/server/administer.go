@@ -1,0 +1,87 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+
+	"go.uber.org/zap"
+
+	loomv1 "loom/api/loom/v1"
+	"loom/internal/admin"
+	"loom/internal/config"
+	"loom/internal/inspector"
+)
+
+// administration is the admin service and its socket.
+type administration struct {
+	// Immutable.
+	service *admin.Server
+	net     net.Listener
+	path    string
+	file    fs.FileInfo
+}
+
+// openAdmin binds the admin socket; nil if there is to be none. A socket that
+// nobody asked for is gone without if it cannot be had.
+func (s *Server) openAdmin(w *watch, cfg *config.Config, o Options, panels inspector.Panels) (*administration, error) {
+	if o.Admin.Path == "" {
+		return nil, nil
+	}
+	service, err := admin.New(admin.Options{
+		Log: o.Log.Named("admin"), Group: cfg.Admin.Group, ReadOnly: cfg.Admin.ReadOnly,
+		Panels: panels, Records: w.records, Store: w.store, Control: controls{s},
+		Running:      func() *config.Config { return cfg },
+		Env:          os.LookupEnv,
+		InspectorURL: s.InspectorURL,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l, file, err := listenAdmin(o.Admin, cfg.Admin.Group)
+	if err != nil {
+		if !o.Admin.Chosen {
+			return nil, err
+		}
+		o.Log.Warn("there is no admin socket: loomctl does not find this loomd; say where it is to be with -admin, or -admin off",
+			zap.String("socket", o.Admin.Path), zap.Error(err))
+		return nil, nil
+	}
+	return &administration{service: service, net: l, path: o.Admin.Path, file: file}, nil
+}
+
+// serve answers until ctx ends.
+func (a *administration) serve(ctx context.Context, log *zap.Logger) {
+	log.Info("admin", zap.String("socket", a.path))
+	if err := a.service.Serve(ctx, a.net); err != nil {
+		log.Error("admin ended", zap.Error(err))
+	}
+}
+
+// close frees the socket. It may be called after serve, or without it.
+func (a *administration) close() error {
+	_ = a.net.Close() // serve has closed it, if it ran
+	return removeOwn(a.path, a.file)
+}
+
+// controls does what operators ask for.
+type controls struct{ server *Server }
+
+// DrainEndpoint takes an endpoint out of the rotation, or back into it.
+func (c controls) DrainEndpoint(backend, endpoint string, drained bool) error {
+	k := c.server.backends[backend]
+	if k == nil {
+		return &admin.NotFoundError{What: fmt.Sprintf("there is no backend %q", backend)}
+	}
+	return &admin.RefusedError{Why: "endpoints cannot be drained"}
+}
+
+// ControlBreaker does what an operator tells a breaker.
+func (c controls) ControlBreaker(backend string, _ loomv1.BreakerAction) error {
+	if c.server.backends[backend] == nil {
+		return &admin.NotFoundError{What: fmt.Sprintf("there is no backend %q", backend)}
+	}
+	return &admin.RefusedError{Why: fmt.Sprintf("backend %q has no breaker", backend)}
+}
