@@ -36,8 +36,7 @@ func failure(err error) error {
 
 // recordFailure makes the status of an error of Records.
 func recordFailure(err error) error {
-	switch {
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return status.FromContextError(err).Err()
 	}
 	code := codes.Internal

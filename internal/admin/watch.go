@@ -39,17 +39,16 @@ func (s *Server) WatchCalls(q *loomv1.WatchCallsRequest, to loomv1.Admin_WatchCa
 		case err != nil:
 			return status.FromContextError(err).Err()
 		}
-		out := &loomv1.WatchCallsResponse{Missed: batch.Missed}
 		rows := batch.Calls
 		if q.GetEnded() {
 			rows = told.fresh(rows)
 		}
 		wanted, unjudged := matcher.Match(ctx, rows)
-		out.Calls, out.Missed = wanted, out.Missed+uint64(unjudged)
-		if len(out.GetCalls()) == 0 && out.GetMissed() == 0 {
+		missed := batch.Missed + uint64(unjudged)
+		if len(wanted) == 0 && missed == 0 {
 			continue
 		}
-		if err := to.Send(out); err != nil {
+		if err := to.Send(&loomv1.WatchCallsResponse{Calls: wanted, Missed: missed}); err != nil {
 			return err
 		}
 	}
