@@ -1,0 +1,155 @@
+package breaker
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Options is what a Breaker is made of. Name and Settings are required.
+type Options struct {
+	// Name of the backend, for events and records.
+	Name     string
+	Settings Settings
+	// OnEvent is told of each change of state: one after the other, in order,
+	// with no lock held, on a goroutine of the breaker's. It may call the
+	// breaker, but not Stop. Nil: nobody is told.
+	OnEvent func(Event)
+	// Chance returns a number between 0 and 1 for the jitter of openings. Nil:
+	// math/rand's.
+	Chance func() float64
+}
+
+// Breaker guards one backend. Its methods may be called by any number of
+// goroutines at once, and return without waiting for anybody; only Stop waits.
+//
+// Its lock is a leaf: while it is held nothing of loom's is called and no other
+// lock of loom's is taken, so every method but Stop may be called with any lock
+// held.
+type Breaker struct {
+	// Immutable.
+	name    string
+	onEvent func(Event)
+	chance  func() float64
+
+	working sync.WaitGroup // the timer's goroutine and that of events; grows under mu, not once stopped
+
+	mu sync.Mutex
+	// Guarded by mu.
+	settings    Settings
+	state       State
+	since       time.Time
+	epoch       uint64 // +1 with each change of state
+	episode     *episode
+	window      window
+	consecutive int       // failures in a row
+	openings    int       // in a row
+	openUntil   time.Time // of Open
+	probeWhy    string    // why Open ends
+	probeFor    time.Duration
+	probes      []*Attempt // without a verdict, by deadline
+	timer       *time.Timer
+	paused      bool
+	stopped     bool
+	totals      Totals
+	lastError   string
+	lastErrorAt time.Time
+	events      []Event
+	delivering  bool
+	free        *Attempt
+	nfree       int
+}
+
+// New returns a closed Breaker. It holds no goroutine while it is closed; call
+// Stop when it is not needed any more.
+func New(o Options) (*Breaker, error) {
+	if err := o.Settings.check(); err != nil {
+		return nil, fmt.Errorf("make the breaker of backend %q: %w", o.Name, err)
+	}
+	b := &Breaker{name: o.Name, onEvent: o.OnEvent, chance: o.Chance, settings: o.Settings}
+	if b.chance == nil {
+		b.chance = rand.Float64
+	}
+	now := time.Now()
+	b.since = now
+	b.window = newWindow(o.Settings.Window, now)
+	b.episode = newEpisode(o.Settings.Probes, o.Settings.OpenFor)
+	return b, nil
+}
+
+// Name returns the name of the backend.
+func (b *Breaker) Name() string { return b.name }
+
+// Rejection says why an attempt was not allowed.
+type Rejection struct {
+	State State // Open, HalfOpen or ForcedOpen
+	// RetryIn is how long it takes until the next attempt may be allowed; 0 if
+	// nobody knows, as with ForcedOpen.
+	RetryIn time.Duration
+}
+
+// Allow asks for leave to make an attempt. If it is given, ok is true and one
+// Done with the ticket must follow; else the rejection says why not. p is asked
+// about a probe that stays without a verdict; nil: nothing is known of it.
+func (b *Breaker) Allow(now time.Time, p Prober) (t Ticket, r Rejection, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state == ForcedOpen || b.paused && !b.state.passes() {
+		return Ticket{}, b.rejectLocked(now), false
+	}
+	done, err := b.episode.steps.Allow()
+	b.followLocked(b.probeWhy)
+	if err != nil {
+		return Ticket{}, b.rejectLocked(now), false
+	}
+	a := b.takeLocked(done)
+	b.totals.Allowed++
+	probe := b.state == HalfOpen
+	if probe {
+		b.probeLocked(a, p)
+	}
+	return Ticket{Attempt: a, Turn: a.turn, Probe: probe}, Rejection{}, true
+}
+
+func (b *Breaker) rejectLocked(now time.Time) Rejection {
+	b.totals.Rejected++
+	r := Rejection{State: b.state}
+	switch {
+	case b.state == Open:
+		r.RetryIn = max(1, b.openUntil.Sub(now))
+	case b.state == HalfOpen && len(b.probes) > 0:
+		r.RetryIn = max(1, b.probes[0].deadline.Sub(now))
+	case b.state == HalfOpen:
+		r.RetryIn = b.probeFor
+	}
+	return r
+}
+
+// Done says how an attempt ended. why is for people. Only the first Done of a
+// ticket counts, and only while the breaker is in the state in which it allowed
+// the attempt; later ones are counted as late.
+func (b *Breaker) Done(t Ticket, v Verdict, why string) {
+	if t.Attempt == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := t.Attempt
+	switch {
+	case a.turn != t.Turn:
+		return
+	case a.judged || a.epoch != b.epoch:
+		b.totals.Late++
+	default:
+		b.judgeLocked(a, v, why)
+	}
+	b.releaseLocked(a)
+}
+
+// Closed reports whether every call passes. It takes no place of a probe.
+func (b *Breaker) Closed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.passes()
+}

@@ -1,0 +1,59 @@
+package breaker
+
+import "time"
+
+// buckets is in how many parts a window ages. With ten, what is counted goes
+// back between nine tenths of the window and all of it.
+const buckets = 10
+
+// window counts the verdicts that were given within a span of time. A call
+// counts when it ends, so that one that took longer than the window counts too.
+type window struct {
+	part   time.Duration // of a bucket
+	start  time.Time     // of the newest bucket
+	newest int
+	counts [buckets]count
+	sum    count
+}
+
+type count struct{ verdicts, failures int }
+
+func newWindow(span time.Duration, now time.Time) window {
+	return window{part: max(1, span/buckets), start: now}
+}
+
+// add counts a verdict at now, which must not be before that of an earlier add
+// or look.
+func (w *window) add(now time.Time, failure bool) {
+	w.roll(now)
+	c := &w.counts[w.newest]
+	c.verdicts++
+	w.sum.verdicts++
+	if failure {
+		c.failures++
+		w.sum.failures++
+	}
+}
+
+// look returns what the window holds at now.
+func (w *window) look(now time.Time) count {
+	w.roll(now)
+	return w.sum
+}
+
+// roll forgets the buckets that are out of the window.
+func (w *window) roll(now time.Time) {
+	passed := now.Sub(w.start)
+	if passed < w.part {
+		return
+	}
+	n := int(passed / w.part)
+	w.start = w.start.Add(time.Duration(n) * w.part)
+	for range min(n, buckets) {
+		w.newest = (w.newest + 1) % buckets
+		old := &w.counts[w.newest]
+		w.sum.verdicts -= old.verdicts
+		w.sum.failures -= old.failures
+		*old = count{}
+	}
+}
