@@ -2,12 +2,13 @@ package config
 
 // Breaker is when a backend is no longer called, and when it is tried again.
 type Breaker struct {
-	Window     Duration `yaml:"window" min:"1s" doc:"Time over which failures are counted."`
-	Trip       Trip     `yaml:"trip" doc:"What opens the breaker: either condition does."`
-	Failures   []Code   `yaml:"failures" min:"1" doc:"Status codes that count as failures of the backend."`
-	OpenFor    Duration `yaml:"open_for" min:"10ms" doc:"How long calls are refused before the backend is tried again."`
-	MaxOpenFor Duration `yaml:"max_open_for" min:"10ms" doc:"open_for doubles with each opening in a row, up to this."`
-	HalfOpen   HalfOpen `yaml:"half_open" doc:"How the backend is tried again."`
+	Window      Duration `yaml:"window" min:"1s" doc:"Time over which failures are counted."`
+	Trip        Trip     `yaml:"trip" doc:"What opens the breaker: either condition does."`
+	Failures    []Code   `yaml:"failures" min:"1" doc:"Status codes that count as failures of the backend."`
+	MinDeadline Duration `yaml:"min_deadline" min:"0s" doc:"A call that its client's deadline ends counts as a failure only if the backend had at least this long."`
+	OpenFor     Duration `yaml:"open_for" min:"10ms" doc:"How long calls are refused before the backend is tried again."`
+	MaxOpenFor  Duration `yaml:"max_open_for" min:"10ms" doc:"open_for doubles with each opening in a row, up to this."`
+	HalfOpen    HalfOpen `yaml:"half_open" doc:"How the backend is tried again."`
 }
 
 // Trip is what opens a breaker.

@@ -70,6 +70,9 @@ func (b *Breaker) setDefaults() {
 	b.Window = Duration(time.Minute)
 	// What says something about the backend, not about the request.
 	b.Failures = []Code{codeUnavailable, codeDeadlineExceeded, codeInternal, codeUnknown, codeDataLoss}
+	// Clients with less patience say more about themselves than about the
+	// backend: five of them must not take it from all others.
+	b.MinDeadline = Duration(time.Second)
 	// About the time that a process takes to start again.
 	b.OpenFor = Duration(10 * time.Second)
 	// A backend that is back is noticed within the patience of a person.

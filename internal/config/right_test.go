@@ -184,7 +184,7 @@ func TestEveryKey(t *testing.T) {
 	equal(t, "health", *b.Health, Health{Interval: Duration(5 * time.Second), Timeout: Duration(time.Second), Fall: 3, Rise: 2})
 	equal(t, "breaker", *b.Breaker, Breaker{
 		Window: Duration(time.Minute), Trip: Trip{Consecutive: 5, FailureRatio: 0.5, MinRequests: 20},
-		Failures: []Code{14, 4, 13, 2, 15}, OpenFor: Duration(10 * time.Second), MaxOpenFor: Duration(2 * time.Minute),
+		Failures: []Code{14, 4, 13, 2, 15}, MinDeadline: Duration(time.Second), OpenFor: Duration(10 * time.Second), MaxOpenFor: Duration(2 * time.Minute),
 		HalfOpen: HalfOpen{Probes: 3, ProbeTimeout: Duration(5 * time.Second)},
 	})
 	equal(t, "outlier", *b.Outlier, Outlier{Consecutive: 5, EjectFor: Duration(30 * time.Second), MaxEjectedPercent: 50})

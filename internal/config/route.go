@@ -8,8 +8,8 @@ type Route struct {
 	Backend  string            `yaml:"backend" form:"name" doc:"The backend that takes the calls."`
 	Backends []WeightedBackend `yaml:"backends" min:"1" doc:"Backends that share the calls by weight."`
 	Deny     Code              `yaml:"deny" doc:"Refuse the calls with this status code."`
-	Timeout  *Timeout          `yaml:"timeout" doc:"How long a call may take, whatever deadline its client set."`
-	Retry    *Retry            `yaml:"retry" doc:"Try a failed call again."`
+	Timeout  *Timeout          `yaml:"timeout" doc:"How long a call may take, whatever deadline its client set. Beyond it, the client gets DEADLINE_EXCEEDED."`
+	Retry    *Retry            `yaml:"retry" doc:"Try a failed call again, as long as no answer has begun and the request is within limits.kept_request."`
 	Mirror   *Mirror           `yaml:"mirror" doc:"Send a copy of some calls to another backend and drop its answers."`
 	Capture  string            `yaml:"capture" enum:"full,metadata,off" doc:"What is recorded of the calls. As capture.mode says, unless given."`
 	Metadata MetadataEdits     `yaml:"metadata" doc:"Changes to the metadata of the calls."`
@@ -51,7 +51,8 @@ type WeightedBackend struct {
 // Timeout bounds the time of a call. Zero fields set no bound.
 type Timeout struct {
 	Overall Duration `yaml:"overall" min:"1ms" doc:"For the call with all its tries."`
-	PerTry  Duration `yaml:"per_try" min:"1ms" doc:"For a single try."`
+	PerTry  Duration `yaml:"per_try" min:"1ms" doc:"For a single try, until its answer begins. With retry, a try that takes longer is always followed by another, as long as max_attempts allows."`
+	Idle    Duration `yaml:"idle" min:"1ms" doc:"How long a call may go on without a byte either way."`
 }
 
 // Retry is when a failed call is tried again.
@@ -59,7 +60,7 @@ type Retry struct {
 	MaxAttempts   int     `yaml:"max_attempts" min:"2" max:"10" doc:"Tries altogether, the first one included."`
 	On            []Code  `yaml:"on" min:"1" doc:"Status codes that are worth another try."`
 	Backoff       Backoff `yaml:"backoff" doc:"How long to wait between tries."`
-	BudgetPercent int     `yaml:"budget_percent" min:"1" max:"100" doc:"Further tries, in percent of the calls of the route."`
+	BudgetPercent int     `yaml:"budget_percent" min:"1" max:"100" doc:"Further tries, in percent of the calls that the route had in the last 10 seconds. 10 tries are always allowed in that time."`
 }
 
 // Backoff is how long to wait between tries: it doubles each time.

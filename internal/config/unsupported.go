@@ -27,8 +27,6 @@ func unsupportedKeys() []unsupported {
 		{path: "backends[].limits.concurrent"},
 		{path: "backends[].breaker"},
 		{path: "backends[].outlier"},
-		{path: "routes[].timeout"},
-		{path: "routes[].retry"},
 		{path: "routes[].mirror"},
 		{path: "routes[].metadata.request.append"},
 		{path: "routes[].metadata.response.append"},

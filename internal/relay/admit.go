@@ -11,7 +11,11 @@ import (
 // is not given, the other backends of the route are asked, by their weights;
 // if all refuse, the rejection is the one that ends first.
 func (c *Call) admit(b *h2.Batch) (*branch, *Rejection) {
-	branches := c.conn.relay.routes[c.route.Index].branches
+	g := c.conn.relay.routes[c.route.Index]
+	if g.budget != nil {
+		g.budget.call(b.Now)
+	}
+	branches := g.branches
 	first := 0
 	if len(branches) > 1 {
 		first = c.route.Pick(rand.Uint64())

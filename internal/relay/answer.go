@@ -33,6 +33,10 @@ const (
 	ReasonCallerFault    = "CALLER_PROTOCOL_ERROR"
 	ReasonBackendRemoved = "BACKEND_REMOVED"
 
+	ReasonTimeout = "ROUTE_TIMEOUT" // timeout.overall
+	ReasonPerTry  = "PER_TRY_TIMEOUT"
+	ReasonIdle    = "IDLE_TIMEOUT"
+
 	ReasonBreakerOpen     = "BREAKER_OPEN"
 	ReasonBreakerHalfOpen = "BREAKER_HALF_OPEN"
 )

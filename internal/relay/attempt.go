@@ -82,7 +82,7 @@ func (c *Call) Attempt(b *h2.Batch, conn *h2.Conn, e *backend.Endpoint) error {
 		return backend.ErrOver // it ended while it waited
 	}
 	all := k.end && len(k.body) == 0 && k.trailers == nil
-	if err := conn.Open(b, &a.stream, a, k.fields, all); err != nil {
+	if err := conn.Open(b, &a.stream, a, c.requestFields(b), all); err != nil {
 		return err
 	}
 	a.endpoint, c.endpoint = e, e
@@ -90,6 +90,11 @@ func (c *Call) Attempt(b *h2.Batch, conn *h2.Conn, e *backend.Endpoint) error {
 	c.event(b, callevent.Event{Kind: callevent.Attempt, Backend: c.backendName(), Endpoint: e.Name()})
 	if !all {
 		c.resend(b, k)
+	}
+	if len(k.body) > c.conn.relay.opts.KeptRequest {
+		// More came while it waited than is kept for another attempt.
+		c.conn.relay.opts.Counters.KeptRequests.Add(1)
+		c.release(b)
 	}
 	return nil
 }
@@ -151,12 +156,8 @@ func (c *Call) Refused(b *h2.Batch, err error) {
 		c.answer(b, r)
 		return
 	}
-	c.failed(b, Failure, r)
-}
-
-// failed settles the attempt, whose end the caller has not heard of, and ends
-// the call with r.
-func (c *Call) failed(b *h2.Batch, v Verdict, r *refusal) {
-	c.try.settle(b, v, r.message)
-	c.answer(b, r)
+	c.try.settle(b, Failure, r.message)
+	if !c.failedWith(b, r.code, nil) {
+		c.answer(b, r)
+	}
 }

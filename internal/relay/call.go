@@ -21,7 +21,8 @@ type Call struct {
 	conn     *downstream // that it came in on
 	id       uint64
 	started  time.Time
-	allowed  time.Duration // until the caller's deadline, since started; 0: it has none
+	allowed  time.Duration // from started to the deadline; 0: it has none
+	ours     bool          // the deadline is the route's, not the caller's
 	request  request
 	route    *route.Route
 	upstream *upstream
@@ -35,8 +36,10 @@ type Call struct {
 	try      *attempt // the one under way; nil before and between
 	first    attempt
 	kept     *kept             // nil once a second try is out of the question
+	times    *timing           // nil unless the route has the call do something at a time
 	endpoint *backend.Endpoint // of the latest attempt; nil if none was opened
 	attempts int               // that were opened
+	retries  uint8             // attempts that went before, as the route wants it
 	retried  bool              // unseen, because the first was not processed
 	answered bool              // response headers were passed on
 	reported bool              // the status is decided
@@ -96,12 +99,14 @@ func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
 			"denied by route " + strconv.Quote(c.route.Rule.Name)})
 		return
 	}
-	c.allowed = c.request.timeout
+	c.allow(b)
 	br, rejected := c.admit(b)
 	c.upstream = br.upstream
 	c.event(b, callevent.Event{Kind: callevent.Routed, Route: c.routeName(), Backend: c.backendName()})
 	if rejected != nil {
+		c.mu.Lock()
 		c.reject(b, br, rejected)
+		c.mu.Unlock()
 		return
 	}
 	if changes(&c.route.Rule.Request) {
@@ -110,9 +115,7 @@ func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
 	c.kept = newKept(fields)
 	c.kept.end = end
 	c.try = &c.first
-	if c.allowed > 0 {
-		c.down.SetDeadline(c.started.Add(c.allowed).Add(deadlineGrace))
-	}
+	c.bound(b)
 	c.dispatch(b, nil)
 }
 
@@ -227,40 +230,11 @@ func (c *Call) lost(b *h2.Batch, e h2.End) {
 	default:
 		c.code, c.hasCode = uint32(codes.Canceled), true
 		ender := callevent.ByCancel
-		if c.late(b) {
+		if c.late(b) && !c.ours {
 			c.code, ender = uint32(codes.DeadlineExceeded), callevent.ByDeadline
 			c.overdue(b, "the caller's deadline passed")
 		}
 		c.report(b, ender, "")
-	}
-}
-
-// late reports whether the caller's deadline is here, give or take a moment:
-// those who keep it cancel a little early or late.
-func (c *Call) late(b *h2.Batch) bool {
-	return c.allowed > 0 && b.Now.Sub(c.started) >= c.allowed-deadlineGrace
-}
-
-// overdue settles the attempt of a call whose time is over, if there is one.
-func (c *Call) overdue(b *h2.Batch, why string) {
-	if c.try != nil {
-		c.try.settle(b, c.deadlineVerdict(b), why)
-	}
-}
-
-// Expired says that the caller's deadline and the grace have passed.
-func (d *downLeg) Expired(b *h2.Batch) {
-	c := (*Call)(d)
-	c.mu.Lock()
-	waiting := c.waits()
-	if !c.reported {
-		r := &refusal{codes.DeadlineExceeded, ReasonDeadline, "the deadline passed before the backend had answered"}
-		c.overdue(b, r.message)
-		c.answer(b, r)
-	}
-	c.mu.Unlock()
-	if waiting {
-		c.upstream.Forget(c)
 	}
 }
 

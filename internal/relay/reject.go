@@ -65,8 +65,6 @@ func (r *Rejection) place() int {
 // reject answers a call that no breaker lets pass. It is Trailers-Only, which
 // is what makes a client look at the pushback.
 func (c *Call) reject(b *h2.Batch, br *branch, r *Rejection) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.conn.relay.opts.Counters.BreakerRejections.Add(1)
 	p := &br.rejections[r.place()]
 	fields := make([]h2.Field, len(p.head), len(p.head)+2)

@@ -28,7 +28,8 @@ type Options struct {
 	// Breakers guard backends, by their names. A backend without one is always
 	// called, and costs nothing.
 	Breakers map[string]Breaker
-	// Policies say how backends are treated, by their names.
+	// Policies say how backends are treated, by their names; those without get
+	// [DefaultPolicy].
 	Policies map[string]Policy
 	H2       *h2.Options // of downstream connections
 	// KeptRequest is how many bytes of a request are kept for a second try.
@@ -42,6 +43,11 @@ type Options struct {
 type Counters struct {
 	KeptRequests      atomic.Uint64 // requests too large to be sent twice
 	BreakerRejections atomic.Uint64 // calls that a breaker did not let pass
+	OverallTimeouts   atomic.Uint64 // calls ended by the timeout.overall of their route
+	PerTryTimeouts    atomic.Uint64 // attempts ended by timeout.per_try
+	IdleTimeouts      atomic.Uint64 // calls ended by timeout.idle
+	Retries           atomic.Uint64 // attempts that a route's retry asked for
+	RetriesOverBudget atomic.Uint64 // those that its budget_percent refused
 }
 
 // Relay carries the calls of any number of downstream connections. It is

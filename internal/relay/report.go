@@ -20,6 +20,9 @@ func (c *Call) event(b *h2.Batch, e callevent.Event) {
 func (c *Call) pass(b *h2.Batch, d callevent.Direction, p []byte) {
 	t := &c.traffic[d]
 	t.Bytes += uint64(len(p))
+	if c.times != nil {
+		c.times.moved = b.Now
+	}
 	if c.conn.relay.opts.Observer == nil && (c.upstream == nil || c.upstream.breaker == nil) {
 		return // nobody wants to know of messages
 	}

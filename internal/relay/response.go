@@ -21,7 +21,13 @@ func (a *attempt) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 		return
 	}
 	if end {
-		c.concluded(b, fields)
+		r := readResult(fields)
+		c.judged(b, r)
+		if kind == h2.BlockHeaders && c.failedWith(b, r.code, fields) {
+			return
+		}
+		c.code, c.hasCode, c.detail = uint32(r.code), r.has, r.detail
+		c.event(b, callevent.Event{Kind: callevent.Trailers, Fields: fields})
 	} else {
 		a.begun(fields)
 		c.event(b, callevent.Event{Kind: callevent.Headers, Fields: fields})
@@ -44,14 +50,6 @@ func (a *attempt) begun(fields []h2.Field) {
 	if a.ticket.Probe && fields[0].Value == "200" {
 		a.judge(Success, "")
 	}
-}
-
-// concluded takes the status out of the block that ends the response.
-func (c *Call) concluded(b *h2.Batch, fields []h2.Field) {
-	r := readResult(fields)
-	c.code, c.hasCode, c.detail = uint32(r.code), r.has, r.detail
-	c.event(b, callevent.Event{Kind: callevent.Trailers, Fields: fields})
-	c.judged(b, r)
 }
 
 // judged settles the attempt whose answer is complete.
@@ -92,9 +90,10 @@ func (a *attempt) Ended(b *h2.Batch, e h2.End) {
 	if again {
 		c.retried = true
 		c.try = a.again(b)
-	} else {
-		c.backendEnded(b, e)
+	} else if !c.cutShort(b, &e) {
+		c.passOn(b, &e)
 		c.try = nil
+		c.release(b)
 	}
 	c.mu.Unlock()
 	if again {
@@ -102,8 +101,17 @@ func (a *attempt) Ended(b *h2.Batch, e h2.End) {
 	}
 }
 
-// backendEnded passes on how the upstream stream ended.
-func (c *Call) backendEnded(b *h2.Batch, e h2.End) {
+// cutShort settles the attempt, and reports whether the call is tried again.
+func (c *Call) cutShort(b *h2.Batch, e *h2.End) bool {
+	if c.reported {
+		return false
+	}
+	c.try.settle(b, c.endVerdict(b, e), endMessage(e))
+	return e.Cause != h2.CauseStall && e.Cause != h2.CauseBudget && c.failedWith(b, endCode(e), nil)
+}
+
+// passOn passes on how the upstream stream ended.
+func (c *Call) passOn(b *h2.Batch, e *h2.End) {
 	switch {
 	case c.reported:
 		// The status is out. What is left is to stop the request, if the
@@ -117,8 +125,7 @@ func (c *Call) backendEnded(b *h2.Batch, e h2.End) {
 		}
 	case e.Cause == h2.CausePeer, e.Cause == h2.CauseRefused && e.Err == nil:
 		c.down.ResetAfter(b, e.Code)
-		c.detail = "RST_STREAM " + e.Code.String()
-		c.try.settle(b, c.endVerdict(b, &e), c.detail)
+		c.detail = endMessage(e)
 		ender := callevent.ByBackendReset
 		if e.Code == h2.CodeCancel && c.late(b) {
 			// The backend keeps the deadline, too, and was first.
@@ -126,18 +133,29 @@ func (c *Call) backendEnded(b *h2.Batch, e h2.End) {
 		}
 		c.report(b, ender, "")
 	case e.Cause == h2.CauseFault:
-		c.failed(b, Failure, &refusal{codes.Internal, ReasonBackendFault, "the backend broke the protocol: " + e.Fault})
+		c.answer(b, &refusal{codes.Internal, ReasonBackendFault, endMessage(e)})
 	case e.Cause == h2.CauseStall, e.Cause == h2.CauseBudget:
 		c.down.Reset(b, h2.CodeCancel)
 		c.report(b, callevent.ByLoom, stuckReason(e.Cause))
 	default:
-		message := "the connection to the backend was lost"
-		if e.Err != nil {
-			message += ": " + e.Err.Error()
-		}
-		c.failed(b, Failure, &refusal{codes.Unavailable, ReasonBackendLost, message})
+		c.answer(b, &refusal{codes.Unavailable, ReasonBackendLost, endMessage(e)})
 	}
-	c.release(b)
+}
+
+// endMessage says for people how a stream ended early.
+func endMessage(e *h2.End) string {
+	switch {
+	case e.Cause == h2.CausePeer, e.Cause == h2.CauseRefused && e.Err == nil:
+		return "RST_STREAM " + e.Code.String()
+	case e.Cause == h2.CauseFault:
+		return "the backend broke the protocol: " + e.Fault
+	case e.Cause == h2.CauseStall, e.Cause == h2.CauseBudget:
+		return stuckReason(e.Cause)
+	case e.Err != nil:
+		return "the connection to the backend was lost: " + e.Err.Error()
+	default:
+		return "the connection to the backend was lost"
+	}
 }
 
 // stuckReason says why h2 gave up a stream that took nothing.

@@ -1,6 +1,9 @@
 package relay
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // deadlineGrace is how much later than the caller loom gives up, so that the
 // backend's own DEADLINE_EXCEEDED, which knows more, comes first.
@@ -29,6 +32,20 @@ func parseTimeout(s string) (time.Duration, bool) {
 		return longest, true
 	}
 	return time.Duration(n) * unit, true
+}
+
+// formatTimeout writes a grpc-timeout that is no longer than d, and more than
+// nothing: in the finest unit that has room for it.
+func formatTimeout(d time.Duration) string {
+	const digits = 100_000_000
+	d = max(d, 1)
+	for _, unit := range []byte("numS") {
+		size, _ := timeoutUnit(unit)
+		if n := d / size; n < digits {
+			return strconv.FormatInt(int64(n), 10) + string(unit)
+		}
+	}
+	return strconv.FormatInt(int64(d/time.Hour), 10) + "H"
 }
 
 func timeoutUnit(c byte) (time.Duration, bool) {

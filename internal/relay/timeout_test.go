@@ -52,3 +52,29 @@ func FuzzParseTimeout(f *testing.F) {
 		}
 	})
 }
+
+// What is passed on never lengthens the time, and loses little of it.
+func TestFormatTimeout(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-1: "1n", 0: "1n", 1: "1n", 99_999_999: "99999999n", 100 * time.Millisecond: "100000u",
+		99*time.Second + 999*time.Millisecond + 999*time.Microsecond + 999: "99999999u",
+		100 * time.Second: "100000m", 99_999_999 * time.Millisecond: "99999999m",
+		100_000_000 * time.Millisecond: "100000S", 1<<63 - 1: "2562047H",
+	} {
+		if got := formatTimeout(d); got != want {
+			t.Errorf("%v is %s, want %s", d, got, want)
+		}
+	}
+}
+
+func FuzzFormatTimeout(f *testing.F) {
+	f.Add(int64(1))
+	f.Add(int64(time.Hour))
+	f.Fuzz(func(t *testing.T, n int64) {
+		d := max(time.Duration(n), 1)
+		got, ok := parseTimeout(formatTimeout(d))
+		if !ok || got > d || got < d-d/1_000 {
+			t.Errorf("%v becomes %s: %v, %v", d, formatTimeout(d), got, ok)
+		}
+	})
+}

@@ -14,8 +14,7 @@ import (
 // Policy is how the relay treats the calls of one backend.
 type Policy struct {
 	// Failures are the status codes that count against the backend and its
-	// endpoint; nil: those of [DefaultFailures]. Connections that are lost and
-	// breaches of the protocol always do.
+	// endpoint. Connections that are lost and breaches of the protocol always do.
 	Failures []codes.Code
 	// MinDeadline is how long the backend must have had, for a call that its
 	// caller's deadline ends to count as a failure: a shorter one says more
@@ -23,19 +22,21 @@ type Policy struct {
 	MinDeadline time.Duration
 }
 
-// DefaultFailures returns the codes that say something about a backend, and
-// not about the request.
-func DefaultFailures() []codes.Code {
-	return []codes.Code{codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.Unknown, codes.DataLoss}
+// DefaultPolicy is that of backends for which none is given.
+func DefaultPolicy() Policy {
+	return Policy{
+		// What says something about the backend, and not about the request.
+		Failures:    []codes.Code{codes.Unavailable, codes.DeadlineExceeded, codes.Internal, codes.Unknown, codes.DataLoss},
+		MinDeadline: time.Second,
+	}
 }
 
 // upstream is a backend as the relay treats it.
 type upstream struct {
 	// Immutable.
 	*backend.Backend
-	breaker  Breaker // nil: it has none
-	policy   Policy
-	failures []codes.Code
+	breaker Breaker // nil: it has none
+	policy  Policy
 }
 
 // branch is the way from a route to one of its backends.
@@ -48,23 +49,27 @@ type branch struct {
 type routing struct {
 	// Immutable.
 	branches []branch // as in the rule
+	budget   *budget  // of retries; nil: there are none
 }
 
 // upstreams returns the backends of o by name.
 func upstreams(o *Options) map[string]*upstream {
 	all := make(map[string]*upstream, len(o.Backends))
 	for name, k := range o.Backends {
-		u := &upstream{Backend: k, breaker: o.Breakers[name], policy: o.Policies[name]}
-		if u.failures = u.policy.Failures; u.failures == nil {
-			u.failures = DefaultFailures()
+		p, given := o.Policies[name]
+		if !given {
+			p = DefaultPolicy()
 		}
-		all[name] = u
+		all[name] = &upstream{Backend: k, breaker: o.Breakers[name], policy: p}
 	}
 	return all
 }
 
 func newRouting(rt *route.Route, all map[string]*upstream) (*routing, error) {
 	g := new(routing)
+	if p := rt.Rule.Retry; p != nil {
+		g.budget = &budget{percent: uint64(p.BudgetPercent)}
+	}
 	for _, w := range rt.Rule.Backends {
 		u := all[w.Name]
 		if u == nil {
@@ -80,4 +85,4 @@ func newRouting(rt *route.Route, all map[string]*upstream) (*routing, error) {
 }
 
 // counts reports whether a status is a failure of the backend.
-func (u *upstream) counts(code codes.Code) bool { return slices.Contains(u.failures, code) }
+func (u *upstream) counts(code codes.Code) bool { return slices.Contains(u.policy.Failures, code) }

@@ -93,6 +93,9 @@ func (c *Call) deadlineVerdict(b *h2.Batch) Verdict {
 	if !c.upstream.counts(codes.DeadlineExceeded) {
 		return Excluded
 	}
+	if c.ours && c.late(b) {
+		return Failure // loom itself allowed no more
+	}
 	had := b.Now.Sub(c.started)
 	if c.allowed > 0 {
 		had = min(had, c.allowed)
@@ -116,4 +119,27 @@ func (c *Call) endVerdict(b *h2.Batch, e *h2.End) Verdict {
 		}
 	}
 	return Failure
+}
+
+// endCode is what clients make of a stream that ended early (gRPC over
+// HTTP/2, "Errors").
+func endCode(e *h2.End) codes.Code {
+	switch {
+	case e.Cause == h2.CauseLost, e.Err != nil:
+		return codes.Unavailable
+	case e.Cause == h2.CauseFault:
+		return codes.Internal
+	}
+	switch e.Code {
+	case h2.CodeRefusedStream:
+		return codes.Unavailable
+	case h2.CodeCancel:
+		return codes.Canceled
+	case h2.CodeEnhanceYourCalm:
+		return codes.ResourceExhausted
+	case h2.CodeInadequateSecurity:
+		return codes.PermissionDenied
+	default:
+		return codes.Internal
+	}
 }

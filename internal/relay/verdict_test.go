@@ -23,7 +23,7 @@ func guarded(t *testing.T, scenario func(t *testing.T, r *rig, k *scriptedBreake
 		k := newScriptedBreaker(t)
 		r := newRig(t, append([]func(*rigOptions){func(o *rigOptions) {
 			o.breakers = map[string]relay.Breaker{"b": k}
-			o.policies = map[string]relay.Policy{"b": {MinDeadline: 100 * time.Millisecond}}
+			o.policies = map[string]relay.Policy{"b": {Failures: relay.DefaultPolicy().Failures, MinDeadline: 100 * time.Millisecond}}
 		}}, change...)...)
 		scenario(t, r, k)
 	})

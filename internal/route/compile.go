@@ -75,11 +75,12 @@ func (s shape) exactness() int {
 
 func compileRule(rule Rule) (*Route, error) {
 	r := &Route{Rule: rule}
-	var errs [4]error
+	var errs [5]error
 	errs[0] = r.compileMatch(rule.Match)
 	errs[1] = r.compileTarget(rule)
 	r.Rule.Request, errs[2] = compileEdit(rule.Request)
 	r.Rule.Response, errs[3] = compileEdit(rule.Response)
+	r.Rule.Retry, errs[4] = compileRetry(rule.Retry)
 	return r, errors.Join(errs[:]...)
 }
 
@@ -138,4 +139,29 @@ func (r *Route) compileTarget(rule Rule) error {
 		return errors.New("the weights of the backends sum to zero; give at least one a weight above 0")
 	}
 	return nil
+}
+
+// maxAttempts keeps the count of attempts a small number.
+const maxAttempts = 100
+
+func compileRetry(p *Retry) (*Retry, error) {
+	if p == nil {
+		return nil, nil
+	}
+	out := *p
+	out.On = slices.Clone(p.On)
+	switch {
+	case p.Attempts < 2 || p.Attempts > maxAttempts:
+		return nil, fmt.Errorf("retry: %d attempts are not between 2 and %d", p.Attempts, maxAttempts)
+	case p.Initial <= 0 || p.Max < p.Initial:
+		return nil, fmt.Errorf("retry: the waits from %v to %v are none", p.Initial, p.Max)
+	case p.BudgetPercent < 0:
+		return nil, fmt.Errorf("retry: a budget of %d percent is below 0", p.BudgetPercent)
+	}
+	for _, code := range p.On {
+		if code == 0 || code > maxCode {
+			return nil, fmt.Errorf("retry: %d is no gRPC status code of a failure; they go from 1 to %d", code, maxCode)
+		}
+	}
+	return &out, nil
 }

@@ -17,6 +17,8 @@
 // -bin is compared as it is on the wire, in base64.
 package route
 
+import "time"
+
 // Rule is one route as the configuration gives it. It is plain data; [Compile]
 // checks it and keeps a copy.
 type Rule struct {
@@ -32,6 +34,33 @@ type Rule struct {
 	Deny uint32
 	// Request and Response change the metadata on its way up and down.
 	Request, Response Edit
+	// Timeout bounds the time of the calls.
+	Timeout Timeout
+	// Retry has failed calls tried again; nil: they are not.
+	Retry *Retry
+}
+
+// Timeout bounds the time of a rule's calls. Zero fields set no bound.
+type Timeout struct {
+	// Overall is for a call with all its attempts.
+	Overall time.Duration
+	// PerTry is for an attempt, until its answer begins.
+	PerTry time.Duration
+	// Idle is how long a call may last without a byte either way.
+	Idle time.Duration
+}
+
+// Retry says when a failed call is tried again.
+type Retry struct {
+	// Attempts is how many there may be, the first one included: 2 to 100.
+	Attempts int
+	// On are the gRPC status codes that are worth another attempt.
+	On []uint32
+	// Initial is how long to wait before the second attempt. It doubles from
+	// then on, up to Max. Both are above 0.
+	Initial, Max time.Duration
+	// BudgetPercent bounds the retries, in percent of the calls of the rule.
+	BudgetPercent int
 }
 
 // Match is what a call must be for a rule to apply. All that is given must

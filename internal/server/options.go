@@ -5,9 +5,12 @@ import (
 	"runtime/debug"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"loom/internal/backend"
 	"loom/internal/config"
 	"loom/internal/h2"
+	"loom/internal/relay"
 	"loom/internal/route"
 )
 
@@ -60,6 +63,8 @@ func compileRoutes(routes []config.Route) (*route.Table, error) {
 			Deny:     uint32(r.Deny),
 			Request:  edit(&r.Metadata.Request),
 			Response: edit(&r.Metadata.Response),
+			Timeout:  timeout(r.Timeout),
+			Retry:    retry(r.Retry),
 			Match: route.Match{
 				Service:   r.Match.Service,
 				Method:    r.Match.Method,
@@ -75,6 +80,41 @@ func compileRoutes(routes []config.Route) (*route.Table, error) {
 		}
 	}
 	return route.Compile(rules)
+}
+
+func timeout(t *config.Timeout) route.Timeout {
+	if t == nil {
+		return route.Timeout{}
+	}
+	return route.Timeout{Overall: time.Duration(t.Overall), PerTry: time.Duration(t.PerTry), Idle: time.Duration(t.Idle)}
+}
+
+func retry(c *config.Retry) *route.Retry {
+	if c == nil {
+		return nil
+	}
+	out := &route.Retry{
+		Attempts:      c.MaxAttempts,
+		Initial:       time.Duration(c.Backoff.Initial),
+		Max:           time.Duration(c.Backoff.Max),
+		BudgetPercent: c.BudgetPercent,
+	}
+	for _, code := range c.On {
+		out.On = append(out.On, uint32(code))
+	}
+	return out
+}
+
+// policy is how the relay judges the ends of a backend's calls.
+func policy(c *config.Backend) relay.Policy {
+	if c.Breaker == nil {
+		return relay.DefaultPolicy()
+	}
+	p := relay.Policy{MinDeadline: time.Duration(c.Breaker.MinDeadline), Failures: []codes.Code{}}
+	for _, code := range c.Breaker.Failures {
+		p.Failures = append(p.Failures, codes.Code(code))
+	}
+	return p
 }
 
 func edit(e *config.MetadataEdit) route.Edit {

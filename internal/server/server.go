@@ -98,7 +98,9 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 	if err != nil {
 		return fmt.Errorf("compile routes: %w", err)
 	}
+	policies := make(map[string]relay.Policy)
 	for i := range cfg.Backends {
+		policies[cfg.Backends[i].Name] = policy(&cfg.Backends[i])
 		o := backendOptions(&cfg.Backends[i], limits, s.budget, s.counters)
 		o.Moved = func() { s.watch.schemas.cache.Drop(o.Name) }
 		k, err := backend.New(o)
@@ -110,6 +112,7 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 	s.relay, err = relay.New(relay.Options{
 		Routes:      table,
 		Backends:    s.backends,
+		Policies:    policies,
 		H2:          &h2.Options{Limits: limits, Budget: s.budget, Counters: &s.counters.H2},
 		KeptRequest: int(cfg.Limits.KeptRequest),
 		Counters:    &s.counters.Relay,
