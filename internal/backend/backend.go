@@ -1,11 +1,11 @@
 package backend
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,11 +13,26 @@ import (
 	"loom/internal/h2"
 )
 
-// Options configures a Backend. All but Counters, Moved and
-// Dial are required.
+// Target is a place where endpoints are found.
+type Target struct {
+	URI string // a gRPC target URI, or host:port
+	// Weight is the share of the calls that each endpoint of the target gets,
+	// relative to the others. 0 is 1.
+	Weight int
+}
+
+// Options configures a Backend. Name, Targets, Connections, ConnectTimeout
+// and H2 are required.
 type Options struct {
 	Name    string
-	Targets []string // gRPC target URIs, or host:port
+	Targets []Target
+	Balance Balance
+	// HashMetadata is the name of the metadata whose value is the key of a
+	// call for RingHash. The backend only passes it on, with HashMetadata.
+	HashMetadata string
+	// SlowStart is how long an endpoint that joins others takes less than its
+	// share of the calls; 0: not at all.
+	SlowStart time.Duration
 	// Connections is how many connections an endpoint may have, 1 or more.
 	// More than one is used only when the endpoint allows no more streams on
 	// the rest.
@@ -25,6 +40,9 @@ type Options struct {
 	// Pending is how many calls may wait for a connection; with 0 none does,
 	// not even for the first one.
 	Pending int
+	// Concurrent is how many calls may be open at once, those that wait
+	// included; 0: any number.
+	Concurrent int
 	// ConnectTimeout is how long a connection may take until the endpoint's
 	// first SETTINGS.
 	ConnectTimeout time.Duration
@@ -40,14 +58,16 @@ type Options struct {
 // Counters counts how often the limits of backends were hit, over all
 // backends that share it. It may be read at any time.
 type Counters struct {
-	CallsWaited     atomic.Uint64 // for a connection, or for room on one
-	PendingRefused  atomic.Uint64 // calls beyond Options.Pending
-	ConnectTimeouts atomic.Uint64 // connections given up after Options.ConnectTimeout
+	CallsWaited       atomic.Uint64 // for a connection, or for room on one
+	PendingRefused    atomic.Uint64 // calls beyond Options.Pending
+	ConcurrentRefused atomic.Uint64 // calls beyond Options.Concurrent
+	ConnectTimeouts   atomic.Uint64 // connections given up after Options.ConnectTimeout
 }
 
 // Why a call gets no connection.
 var (
 	ErrPendingFull = errors.New("too many calls wait for a connection")
+	ErrConcurrent  = errors.New("too many calls are open")
 	ErrStopped     = errors.New("the backend is being removed")
 )
 
@@ -80,19 +100,24 @@ type Backend struct {
 	ctx    context.Context // ends with Close: the life of the goroutines that it owns
 	cancel context.CancelFunc
 
-	next        atomic.Uint64 // place in list of the endpoint that the next call tries first
-	list        atomic.Pointer[[]*Endpoint]
-	waiting     atomic.Int64 // length of queue
-	reresolveAt atomic.Int64 // Unix nanoseconds
+	born        time.Time
+	leastWeight int // of a target
+
+	next        atomic.Uint64               // calls that were dealt out in turn
+	list        atomic.Pointer[[]*Endpoint] // all of them; replaced under mu
+	rotation    atomic.Pointer[rotation]    // replaced under mu
+	calls       atomic.Int64                // between enter and leave
+	reresolveAt atomic.Int64                // Unix nanoseconds
+
+	line line // of calls that any endpoint suits
 
 	mu sync.Mutex
 	// Guarded by mu.
-	queue   queue
-	serving bool      // some goroutine serves the queue
-	again   bool      // it has to look at all endpoints once more
-	targets []*target // none once stopped
-	lastErr error     // of the connection that failed or ended last
-	stopped bool
+	places   map[Waiter]*list.Element // of all that wait, in this line and in those of the endpoints
+	targets  []*target                // none once stopped
+	lastErr  error                    // of the connection that failed or ended last
+	newUntil time.Duration            // age up to which the backend is new; 0 before the first endpoint
+	stopped  bool
 
 	life sync.Mutex // a leaf
 	// Guarded by life.
@@ -109,9 +134,10 @@ func New(o Options) (*Backend, error) {
 	if o.Counters == nil {
 		o.Counters = new(Counters)
 	}
-	k := &Backend{opts: o, queue: newQueue()}
+	k := &Backend{opts: o, born: time.Now(), places: make(map[Waiter]*list.Element), leastWeight: leastWeight(o.Targets)}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.list.Store(new([]*Endpoint))
+	k.rotation.Store(new(rotation))
 	// Processes that start together do not all begin with the same endpoint.
 	k.next.Store(rand.Uint64())
 	k.reresolveAt.Store(time.Now().Add(reresolveEvery).UnixNano())
@@ -125,54 +151,13 @@ func New(o Options) (*Backend, error) {
 // Name returns the name that the configuration gives the backend.
 func (k *Backend) Name() string { return k.opts.Name }
 
-// Pick is what a call asks of the choice of its endpoint. The zero value asks
-// for nothing.
-type Pick struct {
-	// Avoid is an endpoint that is taken only if no other will do: that of an
-	// attempt before.
-	Avoid *Endpoint
-	// Hash stands for what calls share that should meet at the same endpoint.
-	// It counts only with Hashed, and with a balance that uses it.
-	Hash   uint64
-	Hashed bool
-}
-
-// Open finds w a connection: now, or when there is one. It returns nil when w
-// was given one, waits, or has been refused meanwhile, and else why it gets
-// none.
-func (k *Backend) Open(b *h2.Batch, w Waiter, p Pick) error {
-	if now := b.Now.UnixNano(); now > k.reresolveAt.Load() {
-		k.reresolveAt.Store(now + int64(reresolveEvery))
-		k.reresolve()
+// HashMetadata returns the name of the metadata whose value makes the
+// Pick.Hash of a call; empty if calls need none.
+func (k *Backend) HashMetadata() string {
+	if k.opts.Balance != RingHash {
+		return ""
 	}
-	if k.waiting.Load() == 0 && k.try(b, w, p) {
-		return nil
-	}
-	if err := k.enqueue(w, p); err != nil {
-		return err
-	}
-	if w.Over() {
-		k.Forget(w) // it ended, and said Forget, before it was in the queue
-	}
-	k.serve(b, nil) // room may have come before it was in the queue
-	return nil
-}
-
-// try offers w the connections there are, beginning with the endpoint whose
-// turn it is. An endpoint without one is connected to for the next calls.
-func (k *Backend) try(b *h2.Batch, w Waiter, p Pick) bool {
-	list := *k.list.Load()
-	n := uint64(len(list))
-	if n == 0 {
-		return false
-	}
-	first := k.next.Add(1)
-	for i := range n {
-		if e := list[(first+i)%n]; e != p.Avoid && e.try(b, w) {
-			return true
-		}
-	}
-	return p.Avoid != nil && slices.Contains(list, p.Avoid) && p.Avoid.try(b, w)
+	return k.opts.HashMetadata
 }
 
 // start runs f on a goroutine that Close waits for. It reports false when the
@@ -218,5 +203,5 @@ func (k *Backend) stop(b *h2.Batch) {
 	for _, t := range targets {
 		t.close()
 	}
-	k.serve(b, nil)
+	k.serveAll(b)
 }

@@ -15,9 +15,9 @@ func (*taker) Refused(*h2.Batch, error)                             {}
 func (*taker) Over() bool                                           { return false }
 
 // readyRig has a connection to each of two endpoints.
-func readyRig(t testing.TB) *rig {
+func readyRig(t testing.TB, change ...func(*backend.Options)) *rig {
 	t.Helper()
-	r := newRig(t, connections(1), targets("passthrough:///a", "passthrough:///b"))
+	r := newRig(t, append(change, connections(1), targets("passthrough:///a", "passthrough:///b"))...)
 	r.call("warm")
 	r.accept("a")
 	r.accept("b")
@@ -29,25 +29,40 @@ func readyRig(t testing.TB) *rig {
 	return r
 }
 
+var balances = map[string]backend.Balance{
+	"round robin": backend.RoundRobin, "least request": backend.LeastRequest, "ring hash": backend.RingHash,
+}
+
 // A call that finds a connection costs no memory of its own.
 func TestOpenAllocatesNothing(t *testing.T) {
-	r := readyRig(t)
-	b, w := h2.NewBatch(), new(taker)
-	if n := testing.AllocsPerRun(1000, func() { _ = r.backend.Open(b, w, backend.Pick{}) }); n != 0 {
-		t.Fatalf("%v allocations", n)
+	for name, kind := range balances {
+		t.Run(name, func(t *testing.T) {
+			r := readyRig(t, balance(kind))
+			b, w, key := h2.NewBatch(), new(taker), uint64(0)
+			if n := testing.AllocsPerRun(1000, func() {
+				key += 1 << 60
+				_ = r.backend.Open(b, w, backend.Pick{Hash: key, Hashed: true})
+			}); n != 0 {
+				t.Fatalf("%v allocations", n)
+			}
+		})
 	}
 }
 
 // BenchmarkOpen is what a call pays the pool when there is a connection.
 func BenchmarkOpen(b *testing.B) {
+	for name, kind := range balances {
+		b.Run(name, func(b *testing.B) {
+			r := readyRig(b, balance(kind))
+			batch, w, key := h2.NewBatch(), new(taker), uint64(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				key += 1 << 60
+				_ = r.backend.Open(batch, w, backend.Pick{Hash: key, Hashed: true})
+			}
+		})
+	}
 	r := readyRig(b)
-	b.Run("alone", func(b *testing.B) {
-		batch, w := h2.NewBatch(), new(taker)
-		b.ReportAllocs()
-		for b.Loop() {
-			_ = r.backend.Open(batch, w, backend.Pick{})
-		}
-	})
 	b.Run("parallel", func(b *testing.B) {
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {

@@ -66,7 +66,7 @@ func (e *Endpoint) connect() {
 	}
 	pause := e.ended(c, v)
 	k.reresolve()
-	k.failed(err)
+	e.failed(err)
 	if pause > 0 {
 		e.rest(pause)
 	}
@@ -156,7 +156,23 @@ func (e *Endpoint) rest(pause time.Duration) {
 	e.mu.Lock()
 	e.resting--
 	e.mu.Unlock()
-	e.backend.serveNow()
+	e.serveNow()
+}
+
+// failed notes why a connection could not be had or ended, and tells those
+// who wait if that was their last hope.
+func (e *Endpoint) failed(err error) {
+	e.backend.mu.Lock()
+	e.backend.lastErr = err
+	e.backend.mu.Unlock()
+	e.serveNow()
+}
+
+// serveNow is serveNews for a goroutine that has no batch.
+func (e *Endpoint) serveNow() {
+	b := h2.NewBatch()
+	e.backend.serveNews(b, e, true)
+	b.Flush()
 }
 
 // backoff returns how long to wait after a failure, when there were that many

@@ -17,13 +17,19 @@ type Endpoint struct {
 	network string
 	address string
 	name    string // address as people write it
+	weight  int    // 1 or more
 
+	active   atomic.Bool                // calls go to it; set under backend.mu
+	warmFrom atomic.Int64               // age of the backend when it came to the others; 0: long ago; set under backend.mu
 	conns    atomic.Pointer[[]*h2.Conn] // those that take calls; replaced under mu
 	inFlight atomic.Int64               // attempts
 	good     atomic.Uint64              // attempts that ended so
 	bad      atomic.Uint64              // likewise
+	line     line                       // of calls that wait for it
 	room     atomic.Uint64              // place in conns of the one that took the last stream
 	greeting atomic.Pointer[h2.Conn]    // the one whose SETTINGS are awaited; set under mu
+
+	drained bool // by the operator; guarded by backend.mu
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -33,8 +39,9 @@ type Endpoint struct {
 	resting  int  // back-offs that last; no dial meanwhile
 }
 
-func newEndpoint(k *Backend, network, address string) *Endpoint {
-	e := &Endpoint{backend: k, network: network, address: address, name: address}
+func newEndpoint(k *Backend, network, address string, weight int) *Endpoint {
+	e := &Endpoint{backend: k, network: network, address: address, name: address, weight: weight}
+	e.line.endpoint = e
 	switch {
 	case network == "unix" && address[0] == '@':
 		e.name = "unix-abstract:" + address[1:]
@@ -47,19 +54,19 @@ func newEndpoint(k *Backend, network, address string) *Endpoint {
 
 // try offers w the endpoint's connections. Where all are full or there is
 // none, another is dialled, if one more is allowed.
-func (e *Endpoint) try(b *h2.Batch, w Waiter) bool {
+func (e *Endpoint) try(b *h2.Batch, w Waiter) answer {
 	for {
 		conns := e.conns.Load()
-		if e.tryEach(b, w, *conns) {
-			return true
+		if a := e.tryEach(b, w, *conns); a != noRoom {
+			return a
 		}
 		if !e.dial(conns) {
-			return false
+			return noRoom
 		}
 	}
 }
 
-func (e *Endpoint) tryEach(b *h2.Batch, w Waiter, conns []*h2.Conn) bool {
+func (e *Endpoint) tryEach(b *h2.Batch, w Waiter, conns []*h2.Conn) answer {
 	n := uint64(len(conns))
 	first := e.room.Load()
 	for i := range n {
@@ -70,17 +77,29 @@ func (e *Endpoint) tryEach(b *h2.Batch, w Waiter, conns []*h2.Conn) bool {
 			if i > 0 {
 				e.room.Store((first + i) % n)
 			}
-			return true
+			return took
 		}
 		e.inFlight.Add(-1)
 		switch {
 		case errors.Is(err, ErrOver):
-			return true
+			return over
 		case !errors.Is(err, h2.ErrFull):
 			e.retire(b, c)
 		}
 	}
-	return false
+	return noRoom
+}
+
+// fit reports whether calls should go to the endpoint. The lock of the
+// backend is held.
+func (e *Endpoint) fit() bool { return !e.drained }
+
+// worthWaiting reports whether calls that belong to the endpoint wait for it:
+// it has connections, or none has failed yet.
+func (e *Endpoint) worthWaiting() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.removed && (e.failures == 0 || len(*e.conns.Load()) > 0)
 }
 
 // hopeful reports whether the endpoint has a connection or may get one now.
@@ -100,11 +119,11 @@ func (e *Endpoint) Changed(b *h2.Batch, c *h2.Conn) {
 	switch {
 	case !c.Usable():
 		e.drop(c)
-		e.backend.serve(b, nil)
+		e.backend.serveNews(b, e, true)
 	case e.greeting.Load() == c:
 		e.greeted(b, c)
 	default:
-		e.backend.serve(b, e)
+		e.backend.serveNews(b, e, false)
 	}
 }
 
@@ -125,7 +144,7 @@ func (e *Endpoint) greeted(b *h2.Batch, c *h2.Conn) {
 	if removed {
 		c.Drain(b)
 	}
-	e.backend.serve(b, nil)
+	e.backend.serveNews(b, e, true)
 }
 
 // retire gives up a connection that takes no more streams.

@@ -20,6 +20,7 @@ func (e *Endpoint) Name() string { return e.name }
 // calls nobody, so it may be called with a call's lock held.
 func (e *Endpoint) Done(_ time.Time, o Outcome) {
 	e.inFlight.Add(-1)
+	e.backend.leave()
 	switch o {
 	case Good:
 		e.good.Add(1)

@@ -50,7 +50,7 @@ func newRig(t testing.TB, change ...func(*backend.Options)) *rig {
 		ups: make(map[string]*loomtest.UpstreamListener), dials: make(map[string]int),
 	}
 	o := backend.Options{
-		Name: "b", Targets: []string{"passthrough:///a"},
+		Name: "b", Targets: []backend.Target{{URI: "passthrough:///a"}},
 		Connections: 4, Pending: 256, ConnectTimeout: connectTimeout,
 		H2: h2Options(), Counters: &r.counters, Dial: r.dial,
 	}
@@ -77,7 +77,12 @@ func pending(n int) func(*backend.Options) { return func(o *backend.Options) { o
 func connections(n int) func(*backend.Options) { return func(o *backend.Options) { o.Connections = n } }
 
 func targets(uris ...string) func(*backend.Options) {
-	return func(o *backend.Options) { o.Targets = uris }
+	return func(o *backend.Options) {
+		o.Targets = nil
+		for _, uri := range uris {
+			o.Targets = append(o.Targets, backend.Target{URI: uri})
+		}
+	}
 }
 
 func (r *rig) dial(ctx context.Context, _, address string) (net.Conn, error) {
@@ -282,6 +287,13 @@ func (c *call) placedAt() string {
 		return ""
 	}
 	return c.endpoint.Name()
+}
+
+// placedEndpoint is placedAt for who has something to say to it.
+func (c *call) placedEndpoint() *backend.Endpoint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.endpoint
 }
 
 // want compares the state of a call once everything has come to rest.

@@ -19,16 +19,15 @@ type EndpointStatus struct {
 
 // Status returns what the backend is doing.
 func (k *Backend) Status() Status {
-	st := Status{Waiting: int(max(k.waiting.Load(), 0))}
+	var st Status
 	for _, e := range *k.list.Load() {
 		st.Endpoints = append(st.Endpoints, e.status())
 	}
-	if len(st.Endpoints) == 0 {
-		k.mu.Lock()
-		if err := k.unresolved(); err != nil {
-			st.Problem = err.Error()
-		}
-		k.mu.Unlock()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	st.Waiting = len(k.places)
+	if err := k.unresolved(); err != nil && len(st.Endpoints) == 0 {
+		st.Problem = err.Error()
 	}
 	return st
 }

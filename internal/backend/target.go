@@ -3,10 +3,12 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	_ "google.golang.org/grpc" // registers the resolvers of dns, passthrough, unix and unix-abstract
 	"google.golang.org/grpc/resolver"
@@ -21,6 +23,7 @@ type target struct {
 	// Immutable.
 	backend *Backend
 	uri     string
+	weight  int
 	network string
 	parsed  resolver.Target
 	builder resolver.Builder
@@ -34,8 +37,8 @@ type target struct {
 // resolve begins to resolve the targets.
 func (k *Backend) resolve() error {
 	var targets []*target
-	for _, uri := range k.opts.Targets {
-		t, err := k.newTarget(uri)
+	for _, o := range k.opts.Targets {
+		t, err := k.newTarget(o)
 		if err != nil {
 			return fmt.Errorf("backend %q: %w", k.opts.Name, err)
 		}
@@ -58,8 +61,9 @@ func (k *Backend) resolve() error {
 }
 
 // newTarget reads a gRPC target URI, or host:port for dns:///host:port.
-func (k *Backend) newTarget(uri string) (*target, error) {
-	t := &target{backend: k, uri: uri, network: "tcp"}
+func (k *Backend) newTarget(o Target) (*target, error) {
+	uri := o.URI
+	t := &target{backend: k, uri: uri, weight: max(1, o.Weight), network: "tcp"}
 	if u, err := url.Parse(uri); err == nil {
 		t.parsed.URL, t.builder = *u, resolver.Get(u.Scheme)
 	}
@@ -120,7 +124,9 @@ func (t *target) ReportError(err error) {
 		t.err = fmt.Errorf("resolve %s: %w", t.uri, err)
 	}
 	k.mu.Unlock()
-	k.serveNow()
+	b := h2.NewBatch()
+	k.serveAll(b)
+	b.Flush()
 }
 
 // NewAddress is the older form of UpdateState.
@@ -145,6 +151,7 @@ func (k *Backend) resolved(t *target, addresses []string) {
 	old := *k.list.Load()
 	list := k.merge(old)
 	k.list.Store(&list)
+	k.rotate(time.Now())
 	k.mu.Unlock()
 	if k.opts.Moved != nil && !slices.Equal(old, list) {
 		k.opts.Moved()
@@ -153,10 +160,20 @@ func (k *Backend) resolved(t *target, addresses []string) {
 	for _, e := range old {
 		if !slices.Contains(list, e) {
 			e.drain(b)
+			k.serve(b, &e.line, e)
 		}
 	}
-	k.serve(b, nil)
+	k.serveAll(b)
 	b.Flush()
+}
+
+// leastWeight returns the least weight that an endpoint of the targets has.
+func leastWeight(targets []Target) int {
+	least := math.MaxInt
+	for _, t := range targets {
+		least = min(least, max(1, t.Weight))
+	}
+	return least
 }
 
 // merge returns an endpoint for each address of the targets, in their order:
@@ -178,7 +195,7 @@ func (k *Backend) merge(old []*Endpoint) []*Endpoint {
 			listed[p] = true
 			e := known[p]
 			if e == nil {
-				e = newEndpoint(k, t.network, address)
+				e = newEndpoint(k, t.network, address, t.weight)
 			}
 			list = append(list, e)
 		}

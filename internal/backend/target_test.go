@@ -35,7 +35,7 @@ func TestTargets(t *testing.T) {
 				l := loomtest.Listen()
 				ups := loomtest.ServeUpstream(t, l)
 				r := newRig(t, func(o *backend.Options) {
-					o.Targets = []string{tt.uri}
+					o.Targets = []backend.Target{{URI: tt.uri}}
 					o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 						if network != tt.network || address != tt.address {
 							t.Errorf("dialled %s %q, want %s %q", network, address, tt.network, tt.address)
@@ -68,7 +68,7 @@ func TestWrongTargets(t *testing.T) {
 	} {
 		t.Run(uri, func(t *testing.T) {
 			_, err := backend.New(backend.Options{
-				Name: "orders", Targets: []string{"names:///good of " + t.Name(), uri}, Connections: 1, H2: h2Options(),
+				Name: "orders", Targets: []backend.Target{{URI: "names:///good of " + t.Name()}, {URI: uri}}, Connections: 1, H2: h2Options(),
 			})
 			if err == nil || !strings.HasPrefix(err.Error(), `backend "orders": `) || !strings.Contains(err.Error(), want) {
 				t.Fatalf("error %v, want one that says %s", err, want)
@@ -88,7 +88,7 @@ func TestUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	ups := loomtest.ServeUpstream(t, ln)
-	r := newRig(t, func(o *backend.Options) { o.Targets, o.Dial = []string{"unix:" + path}, nil })
+	r := newRig(t, func(o *backend.Options) { o.Targets, o.Dial = []backend.Target{{URI: "unix:" + path}}, nil })
 	r.call("c")
 	wantCall(t, ups.Accept(), "c")
 }

@@ -7,6 +7,8 @@ type Backend struct {
 	TLS            *BackendTLS   `yaml:"tls" doc:"Speak TLS to this backend. Without it, loomd speaks HTTP/2 in clear text (h2c)."`
 	Authority      string        `yaml:"authority" form:"authority" doc:"The :authority that the backend sees. What the client sent, unless given."`
 	Balance        string        `yaml:"balance" enum:"round_robin,least_request,ring_hash" doc:"How an endpoint is picked for a call."`
+	RingHash       *RingHash     `yaml:"ring_hash" doc:"Which calls go to the same endpoint, with balance: ring_hash."`
+	SlowStart      Duration      `yaml:"slow_start" min:"0s" max:"1h" doc:"How long the share of the calls grows that goes to an endpoint which joins others or comes back. 0 gives it its full share at once."`
 	ConnectTimeout Duration      `yaml:"connect_timeout" min:"10ms" max:"5m" doc:"How long a connection may take until the first SETTINGS of the endpoint."`
 	IdleTimeout    Duration      `yaml:"idle_timeout" min:"1s" doc:"Close a connection that has had no call for this long. Never, unless given."`
 	Keepalive      Keepalive     `yaml:"keepalive" doc:"How a dead connection is noticed while calls are open on it."`
@@ -21,7 +23,12 @@ type Backend struct {
 // Target is one place where a backend can be reached.
 type Target struct {
 	Target string `yaml:"target" required:"true" form:"target" short:"true" doc:"HOST:PORT, dns:///HOST:PORT, passthrough:///HOST:PORT or unix:/path."`
-	Weight int    `yaml:"weight" min:"1" max:"1000" doc:"Share of the calls, relative to the other targets."`
+	Weight int    `yaml:"weight" min:"1" max:"1000" doc:"Share of the calls that goes to each endpoint of the target, relative to the others."`
+}
+
+// RingHash is how calls that belong together are known.
+type RingHash struct {
+	Metadata string `yaml:"metadata" required:"true" form:"metadata_name" doc:"Calls with the same value of this metadata go to the same endpoint. Calls without it are spread."`
 }
 
 // BackendTLS is how loomd checks a backend.
@@ -48,7 +55,7 @@ type Health struct {
 // BackendLimits bound what loomd asks of one backend.
 type BackendLimits struct {
 	Connections int `yaml:"connections" min:"1" max:"1000" doc:"Connections to one endpoint. A further one is opened when all others have as many calls as the endpoint allows."`
-	Concurrent  int `yaml:"concurrent" min:"0" max:"1000000" doc:"Calls that are open at the same time. 0 sets no bound."`
+	Concurrent  int `yaml:"concurrent" min:"0" max:"1000000" doc:"Calls that are open at the same time, those that wait included. Beyond it, calls are refused with UNAVAILABLE. 0 sets no bound."`
 	Pending     int `yaml:"pending" min:"0" max:"1000000" doc:"Calls that wait for a connection with room. Beyond it, calls are refused with UNAVAILABLE."`
 }
 

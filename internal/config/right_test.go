@@ -81,11 +81,14 @@ func TestEverySupportedKey(t *testing.T) {
 	}
 	equal(t, "targets", b.Targets, []Target{
 		{"localhost:50051", 1}, {"dns:///users.svc:9000", 1}, {"dns://10.0.0.53:53/users.svc:9000", 1},
-		{"passthrough:///users:9000", 1}, {"unix:/run/users.sock", 1}, {"[2001:db8::2]:9000", 1},
+		{"passthrough:///users:9000", 1}, {"unix:/run/users.sock", 2}, {"[2001:db8::2]:9000", 1},
 	})
 	equal(t, "connect_timeout", b.ConnectTimeout, Duration(1500*time.Millisecond))
 	equal(t, "keepalive", b.Keepalive, Keepalive{Interval: 0, Timeout: Duration(time.Second)})
-	equal(t, "limits", b.Limits, BackendLimits{Connections: 2, Pending: 0})
+	equal(t, "limits", b.Limits, BackendLimits{Connections: 2, Concurrent: 1000, Pending: 0})
+	equal(t, "balance", b.Balance, "ring_hash")
+	equal(t, "ring_hash", b.RingHash, &RingHash{Metadata: "x-user"})
+	equal(t, "slow_start", b.SlowStart, Duration(30*time.Second))
 	equal(t, "other backend", cfg.Backend("users.v2").Targets, []Target{{"localhost:50052", 1}})
 	if cfg.Backend("nobody") != nil {
 		t.Error("there is a backend nobody")

@@ -18,13 +18,10 @@ func unsupportedKeys() []unsupported {
 	return []unsupported{
 		{path: "listeners[].tls"},
 		{path: "listeners[].max_connection_age"},
-		{path: "backends[].targets[].weight"},
 		{path: "backends[].tls"},
 		{path: "backends[].authority"},
-		{path: "backends[].balance", values: []string{"least_request", "ring_hash"}},
 		{path: "backends[].idle_timeout"},
 		{path: "backends[].health"},
-		{path: "backends[].limits.concurrent"},
 		{path: "backends[].breaker"},
 		{path: "backends[].outlier"},
 		{path: "routes[].mirror"},

@@ -15,6 +15,13 @@ func (v *validator) backends() {
 		for j, t := range b.Targets {
 			v.unique(fmt.Sprintf("%s.targets[%d]", path, j), t.Target, targets, "the backend has the target "+t.Target+" already")
 		}
+		if hash := b.Balance == "ring_hash"; hash != (b.RingHash != nil) {
+			if hash {
+				v.wrong(path+".balance", "ring_hash needs to know which calls belong together: ring_hash: {metadata: NAME}")
+			} else if b.Balance != "" {
+				v.wrong(path+".ring_hash", "ring_hash is used only with balance: ring_hash")
+			}
+		}
 		if h := b.Health; h != nil && h.Timeout > h.Interval {
 			v.wrong(path+".health.timeout", "timeout is %s, more than interval, %s: checks would overlap", h.Timeout, h.Interval)
 		}

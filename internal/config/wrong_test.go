@@ -21,7 +21,7 @@ func environment(name string) (string, bool) {
 		"NUMBER":  "7",
 		"SECONDS": "7s",
 		"YAML":    "{connections: 5}",
-		"BALANCE": "least_request",
+		"BALANCE": "ring_hash",
 	}[name]
 	return value, ok
 }

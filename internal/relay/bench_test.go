@@ -35,7 +35,7 @@ func benchmarkUnary(b *testing.B, rule route.Rule) {
 		trailers: loomtest.KV("grpc-status", "0", "grpc-message", ""),
 	}
 	k, err := backend.New(backend.Options{
-		Name: "b", Targets: []string{"passthrough:///upstream"}, H2: opts,
+		Name: "b", Targets: []backend.Target{{URI: "passthrough:///upstream"}}, H2: opts,
 		Connections: 1, Pending: 10, ConnectTimeout: 10 * time.Second,
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			near, far := tcpPair(b)

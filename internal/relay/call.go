@@ -26,6 +26,7 @@ type Call struct {
 	request  request
 	route    *route.Route
 	upstream *upstream
+	pick     backend.Pick // what the call asks of the choice of its endpoint
 
 	follower callevent.Follower // guarded by mu once the call is routed; nil: nobody follows
 
@@ -112,6 +113,7 @@ func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
 	if changes(&c.route.Rule.Request) {
 		fields = edit(fields, &c.route.Rule.Request)
 	}
+	c.pick = pickOf(c.upstream.HashMetadata(), fields)
 	c.kept = newKept(fields)
 	c.kept.end = end
 	c.try = &c.first
@@ -122,7 +124,9 @@ func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
 // dispatch finds the attempt a connection, of another endpoint than avoid if
 // there is one. No lock is held.
 func (c *Call) dispatch(b *h2.Batch, avoid *backend.Endpoint) {
-	if err := c.upstream.Open(b, c, backend.Pick{Avoid: avoid}); err != nil {
+	p := c.pick
+	p.Avoid = avoid
+	if err := c.upstream.Open(b, c, p); err != nil {
 		c.Refused(b, err)
 	}
 }
@@ -242,7 +246,7 @@ func (c *Call) lost(b *h2.Batch, e h2.End) {
 func (c *Call) unreachable(err error) *refusal {
 	r := &refusal{codes.Unavailable, ReasonUnreachable, "backend " + strconv.Quote(c.backendName()) + ": " + err.Error()}
 	switch {
-	case errors.Is(err, backend.ErrPendingFull):
+	case errors.Is(err, backend.ErrPendingFull), errors.Is(err, backend.ErrConcurrent):
 		r.reason = ReasonLimit
 	case errors.Is(err, backend.ErrStopped):
 		r.reason = ReasonBackendRemoved

@@ -42,6 +42,8 @@ type rigOptions struct {
 	keptRequest int
 	connections int
 	pending     int
+	concurrent  int
+	balance     backend.Balance
 	keepalive   time.Duration
 	rules       []route.Rule
 	upstream    []loomtest.Option
@@ -85,9 +87,13 @@ func newRig(t *testing.T, change ...func(*rigOptions)) *rig {
 	t.Cleanup(r.stop)
 	dial := r.listenUpstream()
 	backends := make(map[string]*backend.Backend)
-	open := func(name string, targets []string) *backend.Backend {
+	open := func(name string, addresses ...string) *backend.Backend {
+		var targets []backend.Target
+		for _, a := range addresses {
+			targets = append(targets, backend.Target{URI: "passthrough:///" + a})
+		}
 		k, err := backend.New(backend.Options{
-			Name: name, Targets: targets, H2: upstream,
+			Name: name, Targets: targets, H2: upstream, Balance: o.balance, HashMetadata: "x-user", Concurrent: o.concurrent,
 			Connections: o.connections, Pending: o.pending, ConnectTimeout: 20 * time.Second,
 			Dial: dial,
 		})
@@ -97,17 +103,15 @@ func newRig(t *testing.T, change ...func(*rigOptions)) *rig {
 		backends[name] = k
 		return k
 	}
-	var targets []string
 	for i, address := range o.targets {
-		targets = append(targets, "passthrough:///"+address)
 		if i > 0 {
 			r.listenOther(address)
 		}
 	}
 	for _, name := range o.others {
-		r.listenOther(name).backend = open(name, []string{"passthrough:///" + name})
+		r.listenOther(name).backend = open(name, name)
 	}
-	r.backend = open("b", targets)
+	r.backend = open("b", o.targets...)
 	table, err := route.Compile(o.rules)
 	if err != nil {
 		t.Fatal(err)

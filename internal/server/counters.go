@@ -45,6 +45,7 @@ func (c *Counters) limits() []limit {
 		{"stream_stalls", "Streams reset because they took nothing for too long while bytes waited.", &h.Stalls},
 		{"calls_that_waited", "Calls that waited for a connection to a backend, or for room on one.", &c.Backend.CallsWaited},
 		{"pending_refused", "Calls refused because too many waited for their backend.", &c.Backend.PendingRefused},
+		{"concurrent_refused", "Calls refused because too many were open at their backend.", &c.Backend.ConcurrentRefused},
 		{"connect_timeouts", "Connections to backends given up because they took too long.", &c.Backend.ConnectTimeouts},
 		{"requests_not_kept", "Requests too large to be kept for a second try.", &c.Relay.KeptRequests},
 		{"breaker_rejections", "Calls refused because the breaker of their backend did not let them pass.", &c.Relay.BreakerRejections},

@@ -37,6 +37,9 @@ func backendOptions(c *config.Backend, limits h2.Limits, budget *h2.Budget, coun
 		Name:           c.Name,
 		Connections:    c.Limits.Connections,
 		Pending:        c.Limits.Pending,
+		Concurrent:     c.Limits.Concurrent,
+		Balance:        balance(c.Balance),
+		SlowStart:      time.Duration(c.SlowStart),
 		ConnectTimeout: time.Duration(c.ConnectTimeout),
 		Counters:       &counters.Backend,
 		H2: &h2.Options{
@@ -49,9 +52,22 @@ func backendOptions(c *config.Backend, limits h2.Limits, budget *h2.Budget, coun
 	}
 	o.H2.Limits.Preface = o.ConnectTimeout
 	for _, t := range c.Targets {
-		o.Targets = append(o.Targets, t.Target)
+		o.Targets = append(o.Targets, backend.Target{URI: t.Target, Weight: t.Weight})
+	}
+	if r := c.RingHash; r != nil {
+		o.HashMetadata = r.Metadata
 	}
 	return o
+}
+
+func balance(name string) backend.Balance {
+	switch name {
+	case "least_request":
+		return backend.LeastRequest
+	case "ring_hash":
+		return backend.RingHash
+	}
+	return backend.RoundRobin
 }
 
 func compileRoutes(routes []config.Route) (*route.Table, error) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"loom/internal/backend"
 	"loom/internal/config"
 )
 
@@ -85,16 +86,22 @@ func TestBackendOptions(t *testing.T) {
 listeners: [`+anyPort+`]
 backends:
   b:
-    targets: ["127.0.0.1:1", "unix:/run/b.sock"]
+    targets: ["127.0.0.1:1", {target: "unix:/run/b.sock", weight: 5}]
+    balance: ring_hash
+    ring_hash: {metadata: x-user}
+    slow_start: 20s
     connect_timeout: 7s
     keepalive: {interval: 40s, timeout: 8s}
-    limits: {connections: 3, pending: 11}
+    limits: {connections: 3, concurrent: 12, pending: 11}
 routes: [{name: all, backend: b}]
 `)
 	var counters Counters
 	o := backendOptions(&cfg.Backends[0], h2Limits(&cfg.Limits), nil, &counters)
-	if o.Name != "b" || len(o.Targets) != 2 || o.Targets[1] != "unix:/run/b.sock" || o.Connections != 3 || o.Pending != 11 ||
+	if o.Name != "b" || len(o.Targets) != 2 || o.Targets[0].Weight != 1 || o.Targets[1] != (backend.Target{URI: "unix:/run/b.sock", Weight: 5}) || o.Connections != 3 || o.Pending != 11 ||
 		o.ConnectTimeout != 7*time.Second || o.Counters != &counters.Backend {
+		t.Errorf("options %+v", o)
+	}
+	if o.Balance != backend.RingHash || o.HashMetadata != "x-user" || o.SlowStart != 20*time.Second || o.Concurrent != 12 {
 		t.Errorf("options %+v", o)
 	}
 	if o.H2.KeepaliveInterval != 40*time.Second || o.H2.KeepaliveTimeout != 8*time.Second || o.H2.Counters != &counters.H2 {
