@@ -43,13 +43,13 @@ func recordFailure(err error) error {
 	switch inspector.HTTPStatus(err) {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		code = codes.InvalidArgument
-	case http.StatusForbidden, http.StatusConflict:
+	case http.StatusForbidden, http.StatusConflict, http.StatusBadGateway:
 		code = codes.FailedPrecondition
 	case http.StatusNotFound:
 		code = codes.NotFound
 	case http.StatusTooManyRequests:
 		code = codes.ResourceExhausted
-	case http.StatusBadGateway, http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable:
 		code = codes.Unavailable
 	case http.StatusGatewayTimeout:
 		code = codes.DeadlineExceeded

@@ -56,8 +56,11 @@ func (p *Program) Start(t *testing.T, args ...string) *Process {
 	process := &Process{command: exec.Command(p.path, args...), exited: make(chan struct{})}
 	// The race detector sleeps for a second when a program ends, which a test
 	// of how quickly loomd stops must not see.
-	// Tests run side by side: one that wants an admin socket says where.
-	process.command.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", "LOOM_SOCKET=off")
+	process.command.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	if _, set := os.LookupEnv("LOOM_SOCKET"); !set {
+		// Tests run side by side: one that wants an admin socket says where.
+		process.command.Env = append(process.command.Env, "LOOM_SOCKET=off")
+	}
 	process.command.Stdout = &process.stdout
 	process.command.Stderr = &process.stderr
 	// Pdeathsig would be simpler than the cleanup below, but it acts when the

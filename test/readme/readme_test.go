@@ -32,6 +32,7 @@ var checks = []struct {
 }{
 	{regexp.MustCompile(`^make ([a-z]+)$`), checkTarget},
 	{regexp.MustCompile(`^go (?:build|install)((?: \./cmd/\w+| \./cmd/\.\.\.)+)$`), checkBuild},
+	{regexp.MustCompile(`^(loomctl .*)$`), checkLoomctl},
 	{regexp.MustCompile(loomdCommand + `((?: -(?:version|schema|check)\b).*)$`), checkOnce},
 	{regexp.MustCompile(loomdCommand + `(.*)$`), checkServes},
 }

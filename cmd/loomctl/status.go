@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	loomv1 "loom/api/loom/v1"
+)
+
+func (c *ctl) statusCommand() *cobra.Command {
+	return c.watchable(&cobra.Command{
+		Use:     "status",
+		Short:   "Which loomd this is, and how it is doing",
+		Example: "  loomctl status\n  loomctl status -o json | jq .limits",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.show(cmd.Context(), c.status)
+		},
+	})
+}
+
+func (c *ctl) status(ctx context.Context) (*view, error) {
+	st, err := ask(ctx, c, loomv1.AdminClient.GetStatus, &loomv1.GetStatusRequest{})
+	if err != nil {
+		return nil, err
+	}
+	t := facts()
+	t.add("version", st.GetVersion())
+	t.add("socket", c.where())
+	t.add("pid", count(st.GetPid()))
+	t.add("running for", since(st.GetStarted(), time.Now()))
+	t.add("config", orElse(st.GetConfigPath(), "flags"))
+	for _, l := range st.GetListeners() {
+		t.add("listener "+l.GetName(), l.GetAddress()+tlsMark(l))
+	}
+	t.add("routes", count(st.GetRoutes()))
+	t.add("backends", count(st.GetBackends()))
+	k := st.GetCapture()
+	t.add("capture", fmt.Sprintf("%s, %d of %d calls kept, %d open", modeName(k.GetMode()), k.GetKept(), k.GetSeen(), k.GetOpen()))
+	t.add("memory", size(st.GetMemoryBytes()))
+	t.add("goroutines", count(st.GetGoroutines()))
+	var hit []string
+	for _, l := range st.GetLimits() {
+		if l.GetHits() > 0 {
+			hit = append(hit, fmt.Sprintf("%s %d", l.GetName(), l.GetHits()))
+		}
+	}
+	t.add("limits hit", orElse(strings.Join(hit, ", "), "none"))
+	if st.GetReadOnly() {
+		t.add("your rights", "to look and no more")
+	}
+	return &view{message: st, table: t}, nil
+}
+
+// facts is a table of names and values.
+func facts() table {
+	return table{bare: true, columns: []column{{tone: func(string) tone { return dim }}, {}}}
+}
+
+func tlsMark(l *loomv1.Listener) string {
+	if l.GetTls() {
+		return " (TLS)"
+	}
+	return ""
+}
+
+func orElse(text, instead string) string {
+	if text == "" {
+		return instead
+	}
+	return text
+}
