@@ -2,13 +2,13 @@
 // reports it, and capture, metrics and the console line make of it what they
 // need. It imports nothing of loom, so that everybody may import it.
 //
-// Invariant: the events of one call come one after another, End last and
+// Invariant: the events of one call come one after another, Ended last and
 // exactly once. Those of different calls come from different goroutines at
 // once.
 //
-// Pitfall: Data and Summary belong to the relay and are valid only while the
-// event is observed; who keeps them copies them. Fields may be kept but not
-// changed.
+// Pitfall: the bytes of a Piece and a Summary belong to the relay and are valid
+// only during the call that brings them; who keeps them copies them. Fields may
+// be kept but not changed.
 package callevent
 
 import (
@@ -28,26 +28,37 @@ type Call struct {
 	Fields    []hpack.HeaderField
 }
 
-// Follower is told what happens to one call after it began. It is called on
-// the goroutines that carry the call: it must return at once, and never calls
-// back.
+// Follower is told what happens to one call after it began, and when. It is
+// called on the goroutines that carry the call: it must return at once, and
+// never calls back. Each kind of event has a method, so that its parts travel
+// in registers: a call has some seven events, and they cost more than what most
+// followers do with them.
 type Follower interface {
-	Observe(e Event)
+	// Routed: a route and a backend were picked; empty if there is none.
+	Routed(at time.Time, route, backend string)
+	// Attempted: the call went to an endpoint.
+	Attempted(at time.Time, backend, endpoint string)
+	// Interim: a header block with a status of 1xx came back.
+	Interim(at time.Time, fields []hpack.HeaderField)
+	// Headers: the headers of the response came.
+	Headers(at time.Time, fields []hpack.HeaderField)
+	// Piece: a message came, or a part of it.
+	Piece(at time.Time, p Piece)
+	// Trailers: those of the response came, or its only block.
+	Trailers(at time.Time, fields []hpack.HeaderField)
+	// Ended: the call is over.
+	Ended(at time.Time, s *Summary)
 }
 
-// Kind says what happened.
-type Kind uint8
-
-// The kinds, in the order in which a call knows them.
-const (
-	Routed   Kind = iota // a route and a backend were picked: Route, Backend
-	Attempt              // it went to an endpoint: Backend, Endpoint
-	Interim              // a 1xx header block came back: Fields
-	Headers              // the response's headers came: Fields
-	Piece                // a message, or a part of it, came: Direction, First, Last, Compressed, Size, Data
-	Trailers             // the response's trailers came, or its only block: Fields
-	End                  // the call is over: Summary
-)
+// Piece is a message or a part of it, as it came.
+type Piece struct {
+	Direction  Direction
+	First      bool // Data begins the message
+	Last       bool // Data ends it
+	Compressed bool
+	Size       uint32 // of the whole message, without its prefix
+	Data       []byte // without the prefix; may be empty
+}
 
 // Direction says which way bytes go.
 type Direction uint8
@@ -115,22 +126,4 @@ type Summary struct {
 	Detail    string // grpc-message, or what went wrong
 	Ender     Ender
 	Reason    string // ErrorInfo reason, for ByLoom
-}
-
-// Event is one thing that happened to a call. Which fields are set depends
-// on Kind.
-type Event struct {
-	Kind       Kind
-	Direction  Direction
-	First      bool // of a message: Data begins it
-	Last       bool // Data ends it
-	Compressed bool
-	Size       uint32 // of the whole message, without its prefix
-	At         time.Time
-	Fields     []hpack.HeaderField
-	Data       []byte // without the prefix; may be empty
-	Route      string
-	Backend    string
-	Endpoint   string
-	Summary    *Summary
 }

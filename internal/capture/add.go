@@ -27,15 +27,13 @@ func (s *Store) Add(c *loomv1.Call) error {
 	s.mu.Lock()
 	for s.held+s.arena.bytes()+size > s.opts.Bytes && s.evictLocked() {
 	}
-	r := s.takeLocked()
+	r, forgotten := s.takeLocked()
 	s.mu.Unlock()
+	s.recycle(forgotten)
 	if r == nil {
 		return fmt.Errorf("add call %s: %w", c.GetId(), errNoRoom)
 	}
 	r.mu.Lock()
-	if r.seq != 0 {
-		r.reset()
-	}
 	r.seq, r.loaded, r.ended, r.charged = id.Sequence, &loaded{id, c}, true, size
 	r.touch()
 	r.mu.Unlock()
@@ -43,7 +41,7 @@ func (s *Store) Add(c *loomv1.Call) error {
 	defer s.mu.Unlock()
 	s.open--
 	s.held += size - recordBytes
-	s.appendLocked(r)
+	s.ended.push(endedCall{r, size})
 	return nil
 }
 

@@ -3,7 +3,6 @@ package capture
 import (
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -55,14 +54,13 @@ type blocks struct {
 	redact []string // in lower case
 	none   *block   // of no fields
 
-	seen [64]seenBlock
+	seen [64]atomic.Pointer[seenBlock]
 }
 
 // seenBlock remembers one block. Its fields are kept, so no other block can
 // lie where they do.
 type seenBlock struct {
-	mu sync.Mutex
-	// Guarded by mu.
+	// Immutable.
 	first *hpack.HeaderField
 	count int
 	block *block
@@ -74,11 +72,11 @@ func (bs *blocks) read(fields []hpack.HeaderField) *block {
 		return bs.none
 	}
 	first := &fields[0]
-	s := &bs.seen[(uintptr(unsafe.Pointer(first))>>6)%uintptr(len(bs.seen))] //nolint:gosec // the address only picks a slot; first is compared below
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.first != first || s.count != len(fields) {
-		s.first, s.count, s.block = first, len(fields), bs.parse(fields)
+	slot := &bs.seen[(uintptr(unsafe.Pointer(first))>>6)%uintptr(len(bs.seen))] //nolint:gosec // the address only picks a slot; first is compared below
+	s := slot.Load()
+	if s == nil || s.first != first || s.count != len(fields) {
+		s = &seenBlock{first, len(fields), bs.parse(fields)}
+		slot.Store(s)
 	}
 	return s.block
 }

@@ -280,7 +280,7 @@ func TestManyReadersAndCallsAtOnce(t *testing.T) {
 				f := routed(s, g*1000+i+1, "all")
 				send(f, callevent.Up, []byte("a "+hidden))
 				send(f, callevent.Up, append(make([]byte, 6000), hidden...))
-				f.Observe(callevent.Event{Kind: callevent.Trailers, At: began, Fields: trailer})
+				f.Trailers(began, trailer)
 				end(f)
 			}
 		})

@@ -56,7 +56,7 @@ func flood(t *testing.T) {
 				f := routed(s, g*1000+i+1, "all")
 				for _, d := range []callevent.Direction{callevent.Up, callevent.Down} {
 					for part := range 64 {
-						f.Observe(callevent.Event{Kind: callevent.Piece, Direction: d, At: began, First: part == 0, Last: part == 63, Size: 1 << 20, Data: data})
+						f.Piece(began, callevent.Piece{Direction: d, First: part == 0, Last: part == 63, Size: 1 << 20, Data: data})
 					}
 				}
 				end(f)

@@ -19,10 +19,10 @@ type message struct {
 	redacted   bool
 	inline     bool // its bytes are in record.inline, from chain.head on
 	size       uint32
+	chain      chain
 	sequence   uint64
 	first      time.Duration
 	last       time.Duration
-	chain      chain
 	withheld   string // why no bytes are stored, or none are shown yet
 }
 
@@ -35,12 +35,12 @@ const messageBytes = 96
 // messages are those of a record: the first, then the newest.
 type messages struct {
 	list       []message
-	oldest     int       // in list, of the newest, once all have been used
-	current    [2]int    // in list, from 1: the message under way
+	current    [2]uint16 // in list, from 1: the message under way
+	oldest     uint16    // in list, of the newest, once all have been used
+	inlineUsed uint16
 	sequence   [2]uint64 // of the last message that began
 	bytesSeen  [2]uint64 // prefixes included
 	unrecorded [2]uint64
-	inlineUsed int
 	backing    [2]message
 }
 
@@ -52,20 +52,20 @@ const (
 )
 
 // piece notes a part of a message.
-func (m *messages) piece(r *record, e *callevent.Event, at time.Duration) {
-	d := e.Direction
-	if e.First {
-		m.open(r, e, at)
+func (m *messages) piece(r *record, p *callevent.Piece, at time.Duration) {
+	d := p.Direction
+	if p.First {
+		m.open(r, p, at)
 	}
-	m.bytesSeen[d] += uint64(len(e.Data))
+	m.bytesSeen[d] += uint64(len(p.Data))
 	if m.current[d] == 0 {
 		return
 	}
 	msg, rule := &m.list[m.current[d]-1], r.rule(d)
 	if r.mode == Full && rule.Withhold == "" {
-		m.write(r, msg, e.Data)
+		m.write(r, msg, p.Data)
 	}
-	if e.Last {
+	if p.Last {
 		msg.last, msg.whole = at, true
 		m.current[d] = 0
 		if r.mode == Full && rule.Withhold == "" {
@@ -78,8 +78,8 @@ func (m *messages) piece(r *record, e *callevent.Event, at time.Duration) {
 }
 
 // open makes room in the list for a message that begins.
-func (m *messages) open(r *record, e *callevent.Event, at time.Duration) {
-	d := e.Direction
+func (m *messages) open(r *record, p *callevent.Piece, at time.Duration) {
+	d := p.Direction
 	m.sequence[d]++
 	m.bytesSeen[d] += prefixBytes
 	var msg *message
@@ -91,7 +91,7 @@ func (m *messages) open(r *record, e *callevent.Event, at time.Duration) {
 			return
 		}
 		m.list = append(m.list, message{})
-		m.current[d] = len(m.list)
+		m.current[d] = uint16(len(m.list))
 		msg = &m.list[len(m.list)-1]
 	} else {
 		i := firstMessages + m.oldest
@@ -101,14 +101,14 @@ func (m *messages) open(r *record, e *callevent.Event, at time.Duration) {
 		m.current[d] = i + 1
 	}
 	rule := r.rule(d)
-	*msg = message{direction: d, compressed: e.Compressed, size: e.Size, sequence: m.sequence[d], first: at, last: at,
-		withheld: rule.Withhold, truncated: r.mode != Full && e.Size > 0}
+	*msg = message{direction: d, compressed: p.Compressed, size: p.Size, sequence: m.sequence[d], first: at, last: at,
+		withheld: rule.Withhold, truncated: r.mode != Full && p.Size > 0}
 	if rule.Body != nil {
 		msg.withheld = withheldPending
 	}
-	if room := inlineBytes - m.inlineUsed; int64(e.Size) <= int64(min(room, r.store.opts.MessageBytes)) {
+	if room := inlineBytes - int(m.inlineUsed); int64(p.Size) <= int64(min(room, r.store.opts.MessageBytes)) {
 		msg.inline, msg.chain.head = true, uint32(m.inlineUsed)
-		m.inlineUsed += int(e.Size)
+		m.inlineUsed += uint16(p.Size)
 	}
 }
 
@@ -133,7 +133,7 @@ func (m *messages) grow(r *record) bool {
 }
 
 // drop forgets a message whose place is taken.
-func (m *messages) drop(r *record, msg *message, place int) {
+func (m *messages) drop(r *record, msg *message, place uint16) {
 	m.unrecorded[msg.direction]++
 	if m.current[msg.direction] == place {
 		m.current[msg.direction] = 0 // it was still coming
@@ -179,7 +179,7 @@ func (m *messages) inOrder(yield func(*message) bool) {
 	}
 	newest := m.list[first:]
 	for i := range newest {
-		if !yield(&newest[(m.oldest+i)%len(newest)]) {
+		if !yield(&newest[(int(m.oldest)+i)%len(newest)]) {
 			return
 		}
 	}

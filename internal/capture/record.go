@@ -18,7 +18,7 @@ const attemptsKept = 16
 // small call needs is kept close together.
 type record struct {
 	store *Store  // immutable
-	next  *record // guarded by Store.mu: the call that ended after it, or the next free record
+	next  *record // guarded by Store.mu: the next free record
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -100,57 +100,123 @@ func (r *record) begin(c callevent.Call, mode Mode) {
 	r.response = r.store.blocks.none
 }
 
-// Observe notes what happened to the call.
-func (r *record) Observe(e callevent.Event) {
+// enter locks r for something that happened to its call, and returns when that
+// was, since the call began. If nothing of the call is recorded it reports
+// false, with r not locked; else leave has to follow.
+func (r *record) enter(at time.Time) (time.Duration, bool) {
 	r.mu.Lock()
 	if r.mode == Off {
 		r.mu.Unlock()
-		if e.Kind == callevent.End {
-			r.store.discard(r)
-		}
+		return 0, false
+	}
+	since := at.Sub(r.started)
+	r.times.change = since
+	return since, true
+}
+
+func (r *record) leave() {
+	r.touch()
+	r.mu.Unlock()
+}
+
+// Routed notes where the call goes, and what of it may be recorded.
+func (r *record) Routed(at time.Time, route, backend string) {
+	if _, ok := r.enter(at); !ok {
 		return
 	}
-	at := e.At.Sub(r.started)
-	r.times.change = at
-	switch e.Kind {
-	case callevent.Routed:
-		r.routed(&e)
-	case callevent.Attempt:
-		if r.attempts > 0 && len(r.earlier) < attemptsKept {
-			r.earlier = append(r.earlier, attempt{r.endpoint, r.tried})
-		}
-		r.attempts++
-		r.endpoint, r.tried = e.Endpoint, at
-	case callevent.Interim:
-		r.keep(&r.interim, e.Fields)
-	case callevent.Headers:
-		r.times.headers = first(r.times.headers, at)
-		r.keep(&r.response, e.Fields)
-	case callevent.Piece:
-		r.piece(&e, at)
-	case callevent.Trailers:
-		r.times.headers = first(r.times.headers, at)
-		r.keep(&r.trailers, e.Fields)
-	case callevent.End:
-		if r.route == "" && r.store.Mode() == Off {
-			r.mode = Off
-			r.mu.Unlock()
-			r.store.discard(r)
-			return
-		}
-		s := e.Summary
-		r.ended, r.ender, r.code, r.hasCode, r.reason = true, s.Ender, s.Code, s.HasCode, s.Reason
-		if !r.store.blocks.hides("grpc-message") {
-			r.detail = s.Detail
-		}
-		r.messages.cutOff(r)
+	r.route, r.backend = route, backend
+	r.mode = r.store.modeOf(route)
+	switch {
+	case r.mode == Off:
+		r.request = r.store.blocks.none // nothing of it is to be seen
+	case r.mode == Full && r.store.opts.Rules != nil:
+		r.rules = r.ruled(at)
 	}
+	r.leave()
+}
+
+// Attempted notes that the call went to an endpoint.
+func (r *record) Attempted(at time.Time, _, endpoint string) {
+	since, ok := r.enter(at)
+	if !ok {
+		return
+	}
+	if r.attempts > 0 && len(r.earlier) < attemptsKept {
+		r.earlier = append(r.earlier, attempt{r.endpoint, r.tried})
+	}
+	r.attempts++
+	r.endpoint, r.tried = endpoint, since
+	r.leave()
+}
+
+// Interim notes a header block before that of the response.
+func (r *record) Interim(at time.Time, fields []hpack.HeaderField) {
+	if _, ok := r.enter(at); ok {
+		r.keep(&r.interim, fields)
+		r.leave()
+	}
+}
+
+// Headers notes the headers of the response. With it the call moves to the
+// goroutine that reads from the backend, often on another processor.
+func (r *record) Headers(at time.Time, fields []hpack.HeaderField) {
+	r.warm()
+	if since, ok := r.enter(at); ok {
+		r.times.headers = first(r.times.headers, since)
+		r.keep(&r.response, fields)
+		r.leave()
+	}
+}
+
+// Trailers notes those of the response.
+func (r *record) Trailers(at time.Time, fields []hpack.HeaderField) {
+	if since, ok := r.enter(at); ok {
+		r.times.headers = first(r.times.headers, since)
+		r.keep(&r.trailers, fields)
+		r.leave()
+	}
+}
+
+// Piece notes a message or a part of it.
+func (r *record) Piece(at time.Time, p callevent.Piece) {
+	since, ok := r.enter(at)
+	if !ok {
+		return
+	}
+	if p.Direction == callevent.Up {
+		r.times.firstByte = first(r.times.firstByte, since)
+	} else {
+		r.times.lastByte = max(since, 1)
+		if p.Last {
+			r.times.firstMessage = first(r.times.firstMessage, since)
+		}
+	}
+	r.messages.piece(r, &p, since)
+	r.leave()
+}
+
+// Ended notes how the call ended. From then on it may be forgotten.
+func (r *record) Ended(at time.Time, s *callevent.Summary) {
+	_, ok := r.enter(at)
+	switch {
+	case !ok:
+		r.store.discard(r)
+		return
+	case r.route == "" && r.store.Mode() == Off:
+		r.mode = Off
+		r.mu.Unlock()
+		r.store.discard(r)
+		return
+	}
+	r.ended, r.ender, r.code, r.hasCode, r.reason = true, s.Ender, s.Code, s.HasCode, s.Reason
+	if !r.store.blocks.hides("grpc-message") {
+		r.detail = s.Detail
+	}
+	r.messages.cutOff(r)
 	r.touch()
-	charged, ready := r.charged-r.reserved, r.pending == 0
+	total, reserved, ready := r.charged, r.reserved, r.pending == 0
 	r.mu.Unlock()
-	if e.Kind == callevent.End {
-		r.store.finish(r, charged, ready)
-	}
+	r.store.finish(r, total, reserved, ready)
 }
 
 // first is the earlier moment, if it has come.
@@ -164,18 +230,6 @@ func first(was, now time.Duration) time.Duration {
 func (r *record) keep(to **block, fields []hpack.HeaderField) {
 	*to = r.store.blocks.read(fields)
 	r.charged += (*to).size
-}
-
-// routed notes where the call goes, and what of it may be recorded.
-func (r *record) routed(e *callevent.Event) {
-	r.route, r.backend = e.Route, e.Backend
-	if r.mode = r.store.modeOf(e.Route); r.mode == Off {
-		r.request = r.store.blocks.none // nothing of it is to be seen
-		return
-	}
-	if r.store.opts.Rules != nil && r.mode == Full {
-		r.rules = r.ruled(e.At)
-	}
 }
 
 // ruled returns what must be done to the messages of the call; nil: nothing.
@@ -198,19 +252,6 @@ func (r *record) rule(d callevent.Direction) Rule {
 		return Rule{}
 	}
 	return r.rules[d]
-}
-
-// piece notes a part of a message.
-func (r *record) piece(e *callevent.Event, at time.Duration) {
-	if e.Direction == callevent.Up {
-		r.times.firstByte = first(r.times.firstByte, at)
-	} else {
-		r.times.lastByte = max(at, 1)
-		if e.Last {
-			r.times.firstMessage = first(r.times.firstMessage, at)
-		}
-	}
-	r.messages.piece(r, e, at)
 }
 
 // touch says that the record is not what it was.

@@ -23,17 +23,17 @@ func routed(s *Store, id uint64, route string, fields ...hpack.HeaderField) call
 	fields = append(fields, hpack.HeaderField{Name: ":path", Value: "/a.B/C"})
 	f := s.Begin(callevent.Call{ID: id, At: began, Path: "/a.B/C", Fields: fields})
 	if f != nil {
-		f.Observe(callevent.Event{Kind: callevent.Routed, At: began, Route: route, Backend: "b"})
+		f.Routed(began, route, "b")
 	}
 	return f
 }
 
 func send(f callevent.Follower, d callevent.Direction, data []byte) {
-	f.Observe(callevent.Event{Kind: callevent.Piece, Direction: d, At: began.Add(time.Second), First: true, Last: true, Size: uint32(len(data)), Data: data})
+	f.Piece(began.Add(time.Second), callevent.Piece{Direction: d, First: true, Last: true, Size: uint32(len(data)), Data: data})
 }
 
 func end(f callevent.Follower) {
-	f.Observe(callevent.Event{Kind: callevent.End, At: began.Add(2 * time.Second), Summary: &callevent.Summary{HasCode: true, Detail: "all is well"}})
+	f.Ended(began.Add(2*time.Second), &callevent.Summary{HasCode: true, Detail: "all is well"})
 }
 
 func get(t *testing.T, s *Store, id uint64) *loomv1.Call {
@@ -76,13 +76,13 @@ func TestLongStreamKeepsItsFirstAndNewestMessages(t *testing.T) {
 
 // What a message says of its size and what comes may differ in a broken call.
 func TestMessagesOfEverySize(t *testing.T) {
-	piece := func(size uint32, last bool, data string) callevent.Event {
-		return callevent.Event{Kind: callevent.Piece, At: began, First: true, Last: last, Size: size, Data: []byte(data)}
+	piece := func(size uint32, last bool, data string) callevent.Piece {
+		return callevent.Piece{First: true, Last: last, Size: size, Data: []byte(data)}
 	}
 	long := strings.Repeat("x", 1500)
 	for _, tt := range []struct {
 		name      string
-		event     callevent.Event
+		piece     callevent.Piece
 		data      string
 		truncated bool
 	}{
@@ -100,15 +100,15 @@ func TestMessagesOfEverySize(t *testing.T) {
 			s := newTestStore(t, small())
 			f := routed(s, 1, "all")
 			send(f, callevent.Down, []byte("before"))
-			f.Observe(tt.event)
+			f.Piece(began, tt.piece)
 			send(f, callevent.Down, []byte("after"))
 			end(f)
 			c := get(t, s, 1)
 			m := c.GetMessages()[1]
-			if string(m.GetData()) != tt.data || m.GetTruncated() != tt.truncated || m.GetSize() != uint64(tt.event.Size) {
+			if string(m.GetData()) != tt.data || m.GetTruncated() != tt.truncated || m.GetSize() != uint64(tt.piece.Size) {
 				t.Errorf("size %d, %d bytes stored, truncated %v", m.GetSize(), len(m.GetData()), m.GetTruncated())
 			}
-			if (m.GetLastByte() != nil) != tt.event.Last {
+			if (m.GetLastByte() != nil) != tt.piece.Last {
 				t.Errorf("its last byte came at %v", m.GetLastByte())
 			}
 			if string(c.GetMessages()[0].GetData()) != "before" || string(c.GetMessages()[2].GetData()) != "after" {
@@ -184,11 +184,11 @@ func TestRedactedMetadataIsNowhereInTheRecord(t *testing.T) {
 		{Name: "traceparent", Value: "00-" + strings.Repeat("a", 32) + "-b-c"}, {Name: "loom-replay-of", Value: secret}, {Name: "x-plain", Value: "seen"},
 	}
 	f := s.Begin(callevent.Call{ID: 1, At: began, Path: "/a.B/C", Fields: fields})
-	f.Observe(callevent.Event{Kind: callevent.Routed, At: began, Route: "all", Backend: "b"})
-	f.Observe(callevent.Event{Kind: callevent.Headers, At: began, Fields: fields})
-	f.Observe(callevent.Event{Kind: callevent.Trailers, At: began, Fields: []hpack.HeaderField{
-		{Name: "grpc-message", Value: secret}, {Name: "grpc-status-details-bin", Value: "c2VjcmV0"}}})
-	f.Observe(callevent.Event{Kind: callevent.End, At: began, Summary: &callevent.Summary{HasCode: true, Detail: secret}})
+	f.Routed(began, "all", "b")
+	f.Headers(began, fields)
+	f.Trailers(began, []hpack.HeaderField{
+		{Name: "grpc-message", Value: secret}, {Name: "grpc-status-details-bin", Value: "c2VjcmV0"}})
+	f.Ended(began, &callevent.Summary{HasCode: true, Detail: secret})
 	c := get(t, s, 1)
 	said := c.String() + s.Summaries(0)[0].String()
 	for _, leak := range []string{secret, "secret", strings.Repeat("a", 32)} {
@@ -211,7 +211,7 @@ func TestRecordsAreAlwaysValidProtobuf(t *testing.T) {
 	f := s.Begin(callevent.Call{ID: 1, At: began, Path: bad, Peer: bad, Fields: []hpack.HeaderField{
 		{Name: "traceparent", Value: "00-" + strings.Repeat("\xfe", 32) + "-b-c"}, {Name: "loom-replay-of", Value: bad},
 		{Name: ":authority", Value: bad}, {Name: bad, Value: bad}}})
-	f.Observe(callevent.Event{Kind: callevent.End, At: began, Summary: &callevent.Summary{HasCode: true, Detail: bad}})
+	f.Ended(began, &callevent.Summary{HasCode: true, Detail: bad})
 	for _, err := range []error{marshals(get(t, s, 1)), marshals(s.Summaries(0)[0])} {
 		if err != nil {
 			t.Error(err)
@@ -223,22 +223,18 @@ func TestTimingsSayWhatCameWhen(t *testing.T) {
 	s := newTestStore(t, small())
 	f := routed(s, 1, "all")
 	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
-	for _, e := range []callevent.Event{
-		{Kind: callevent.Attempt, At: at(1), Endpoint: "one"},
-		{Kind: callevent.Attempt, At: at(2), Endpoint: "two"},
-		{Kind: callevent.Piece, At: at(3), First: true, Last: true},
-		{Kind: callevent.Headers, At: at(4), Fields: trailer},
-		{Kind: callevent.Piece, Direction: callevent.Down, At: at(5), First: true, Size: 2, Data: []byte("a")},
-		{Kind: callevent.Piece, Direction: callevent.Down, At: at(6), Last: true, Data: []byte("b")},
-		{Kind: callevent.Piece, At: at(7), First: true, Last: true},
-		{Kind: callevent.Trailers, At: at(8), Fields: trailer},
-	} {
-		f.Observe(e)
-	}
+	f.Attempted(at(1), "b", "one")
+	f.Attempted(at(2), "b", "two")
+	f.Piece(at(3), callevent.Piece{First: true, Last: true})
+	f.Headers(at(4), trailer)
+	f.Piece(at(5), callevent.Piece{Direction: callevent.Down, First: true, Size: 2, Data: []byte("a")})
+	f.Piece(at(6), callevent.Piece{Direction: callevent.Down, Last: true, Data: []byte("b")})
+	f.Piece(at(7), callevent.Piece{First: true, Last: true})
+	f.Trailers(at(8), trailer)
 	if open := get(t, s, 1); open.GetState() != loomv1.CallState_CALL_STATE_OPEN || open.GetTimings().GetEnd() != nil || open.GetStatus() != nil {
 		t.Errorf("an open call says %v", open)
 	}
-	f.Observe(callevent.Event{Kind: callevent.End, At: at(9), Summary: &callevent.Summary{Ender: callevent.ByDeadline}})
+	f.Ended(at(9), &callevent.Summary{Ender: callevent.ByDeadline})
 	c := get(t, s, 1)
 	got := c.GetTimings()
 	for i, d := range []interface{ AsDuration() time.Duration }{got.GetFirstRequestByte(), got.GetResponseHeaders(), got.GetFirstResponseMessage(), got.GetLastByte(), got.GetEnd()} {

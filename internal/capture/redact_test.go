@@ -78,9 +78,9 @@ func TestSecretIsNeverInARecord(t *testing.T) {
 				s := newTestStore(t, redacting(card{}))
 				f := routed(s, 1, "all")
 				p := []byte(tt.message)
-				f.Observe(callevent.Event{Kind: callevent.Piece, At: began, First: true, Size: uint32(len(p)), Compressed: tt.compressed, Data: p[:len(p)-2]})
+				f.Piece(began, callevent.Piece{First: true, Size: uint32(len(p)), Compressed: tt.compressed, Data: p[:len(p)-2]})
 				leaks(t, s, "while it comes")
-				f.Observe(callevent.Event{Kind: callevent.Piece, At: began, Last: true, Data: p[len(p)-2:]})
+				f.Piece(began, callevent.Piece{Last: true, Data: p[len(p)-2:]})
 				leaks(t, s, "when it came")
 				synctest.Wait()
 				leaks(t, s, "after that")
@@ -110,7 +110,7 @@ func TestSecretIsNeverInARecord(t *testing.T) {
 func TestMessageThatIsCutOffIsWithheldAndForgotten(t *testing.T) {
 	s := newTestStore(t, redacting(card{}))
 	f := routed(s, 1, "all")
-	f.Observe(callevent.Event{Kind: callevent.Piece, At: began, First: true, Size: 50_000, Data: bytes.Repeat([]byte(hidden), 1000)})
+	f.Piece(began, callevent.Piece{First: true, Size: 50_000, Data: bytes.Repeat([]byte(hidden), 1000)})
 	end(f)
 	leaks(t, s, "after the end")
 	if m := get(t, s, 1).GetMessages()[0]; !m.GetTruncated() || !strings.Contains(m.GetWithheld(), "did not come whole") {
@@ -164,7 +164,7 @@ func TestRedactionOfAForgottenCallDoesNothing(t *testing.T) {
 		end(f)
 		s.Clear()
 		g := routed(s, 2, "all")
-		g.Observe(callevent.Event{Kind: callevent.Piece, At: began, First: true, Size: 9, Data: []byte("hel")})
+		g.Piece(began, callevent.Piece{First: true, Size: 9, Data: []byte("hel")})
 		close(hold)
 		synctest.Wait()
 		end(g)
@@ -190,7 +190,7 @@ func TestRulesAreAskedForAgainAfterASecond(t *testing.T) {
 	s := newTestStore(t, o)
 	for i, at := range []time.Duration{0, time.Millisecond, 999 * time.Millisecond, time.Second, 1500 * time.Millisecond} {
 		f := s.Begin(callevent.Call{ID: uint64(i + 1), At: began.Add(at), Path: "/a.B/C", Fields: trailer})
-		f.Observe(callevent.Event{Kind: callevent.Routed, At: began.Add(at), Route: "all", Backend: "b"})
+		f.Routed(began.Add(at), "all", "b")
 		end(f)
 	}
 	if asked != 2 {
@@ -210,7 +210,7 @@ func TestRulesHoldForOneMethod(t *testing.T) {
 	s := newTestStore(t, o)
 	for i, path := range []string{"/a.Open/Get", "/a.Secret/Get", "/a.Open/Get"} {
 		f := s.Begin(callevent.Call{ID: uint64(i + 1), At: began, Path: path}) // without a header block
-		f.Observe(callevent.Event{Kind: callevent.Routed, At: began, Route: "all", Backend: "b"})
+		f.Routed(began, "all", "b")
 		send(f, callevent.Up, []byte("body"))
 		end(f)
 		if m := get(t, s, uint64(i+1)).GetMessages()[0]; (m.GetWithheld() == "secret") != (i == 1) {

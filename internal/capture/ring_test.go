@@ -35,7 +35,7 @@ func (p *player) begin() {
 	if f == nil {
 		return
 	}
-	f.Observe(callevent.Event{Kind: callevent.Routed, At: p.now, Route: []string{"all", "quiet"}[p.rng.IntN(2)], Backend: "b"})
+	f.Routed(p.now, []string{"all", "quiet"}[p.rng.IntN(2)], "b")
 	p.open = append(p.open, f)
 }
 
@@ -57,21 +57,19 @@ func (p *player) step() {
 			panic(err)
 		}
 	case 2, 3:
-		f.Observe(callevent.Event{Kind: callevent.End, At: p.now, Summary: &callevent.Summary{}})
+		f.Ended(p.now, &callevent.Summary{})
 		p.open = append(p.open[:i], p.open[i+1:]...)
 	case 4:
-		f.Observe(callevent.Event{Kind: callevent.Trailers, At: p.now, Fields: trailer})
+		f.Trailers(p.now, trailer)
 	default:
 		size := []int{0, 10, 600, 5000, 40_000}[p.rng.IntN(5)]
-		f.Observe(callevent.Event{Kind: callevent.Piece, Direction: callevent.Direction(p.rng.IntN(2)), At: p.now,
-			First: p.rng.IntN(8) > 0, Last: p.rng.IntN(8) > 0, Compressed: p.rng.IntN(2) == 0,
-			Size: uint32(size), Data: make([]byte, p.rng.IntN(size+1))})
+		f.Piece(p.now, callevent.Piece{Direction: callevent.Direction(p.rng.IntN(2)), First: p.rng.IntN(8) > 0, Last: p.rng.IntN(8) > 0, Compressed: p.rng.IntN(2) == 0, Size: uint32(size), Data: make([]byte, p.rng.IntN(size+1))})
 	}
 }
 
 func (p *player) endAll() {
 	for _, f := range p.open {
-		f.Observe(callevent.Event{Kind: callevent.End, At: p.now, Summary: &callevent.Summary{}})
+		f.Ended(p.now, &callevent.Summary{})
 	}
 	p.open = nil
 }
@@ -84,11 +82,11 @@ func audit(s *Store) error {
 	defer s.mu.Unlock()
 	ended, blocks := 0, uint32(0)
 	held := int64(s.kept) * recordBytes
-	for r := s.oldest; r != nil; r = r.next {
+	for c := range s.ended.each {
 		ended++
-		held += r.charged - recordBytes
-		if !r.ended || r.next == nil && s.newest != r {
-			return fmt.Errorf("the list of ended calls is broken at %v", r.id())
+		held += c.charged - recordBytes
+		if !c.record.ended || c.charged != c.record.charged {
+			return fmt.Errorf("the list of ended calls is wrong about %v", c.record.id())
 		}
 	}
 	taken := 0
@@ -241,7 +239,7 @@ func TestManyOpenStreamsStayInTheRing(t *testing.T) {
 	}
 	for _, f := range p.open {
 		for range 400 {
-			f.Observe(callevent.Event{Kind: callevent.Piece, First: true, Last: true, At: p.now})
+			f.Piece(p.now, callevent.Piece{First: true, Last: true})
 		}
 	}
 	if st := s.Stats(); st.Bytes > 1<<20 || st.NoRoom == 0 {

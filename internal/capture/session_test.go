@@ -352,10 +352,7 @@ func FuzzObserve(f *testing.F) {
 		follower := s.Begin(callevent.Call{ID: 1, At: began, Fields: trailer})
 		for ; follower != nil && len(script) >= 4; script = script[4:] {
 			size := uint32(script[2]) << (script[3] % 32)
-			follower.Observe(callevent.Event{Kind: callevent.Kind(script[0] % byte(callevent.End)), Direction: callevent.Direction(script[1] & 1),
-				First: script[1]&2 != 0, Last: script[1]&4 != 0, Compressed: script[1]&8 != 0, At: began.Add(-1),
-				Size: size, Data: script[:min(len(script), int(script[3]))], Fields: trailer[:script[1]&1],
-				Route: []string{"off", "full", "other"}[script[2]%3], Summary: &callevent.Summary{}})
+			tell(follower, script, size)
 			s.Summaries(0)
 		}
 		if follower != nil {
@@ -370,4 +367,24 @@ func FuzzObserve(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// tell tells what the first bytes of a script say.
+func tell(f callevent.Follower, script []byte, size uint32) {
+	at, fields := began.Add(-1), trailer[:script[1]&1]
+	switch script[0] % 6 {
+	case 0:
+		f.Routed(at, []string{"off", "full", "other"}[script[2]%3], "")
+	case 1:
+		f.Attempted(at, "", "")
+	case 2:
+		f.Interim(at, fields)
+	case 3:
+		f.Headers(at, fields)
+	case 4:
+		f.Piece(at, callevent.Piece{Direction: callevent.Direction(script[1] & 1), First: script[1]&2 != 0, Last: script[1]&4 != 0,
+			Compressed: script[1]&8 != 0, Size: size, Data: script[:min(len(script), int(script[3]))]})
+	default:
+		f.Trailers(at, fields)
+	}
 }

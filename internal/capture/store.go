@@ -32,15 +32,18 @@ type Store struct {
 	}
 	unexamined unexamined
 
+	// spare is an empty record for the next call. It was emptied a moment ago,
+	// so that its memory, which nobody had touched since its call, is at hand.
+	spare atomic.Pointer[record]
+
 	mu sync.Mutex
 	// Guarded by mu.
-	all    []*record // every record there is; only grows, up to opts.Calls
-	free   *record
-	oldest *record // of the calls that have ended, in the order of their end
-	newest *record
-	kept   int   // calls, open ones included
-	open   int   // calls that have not ended
-	held   int64 // bytes of records, without those of the arena
+	all   []*record // every record there is; only grows, to little more than opts.Calls
+	free  *record
+	ended endedCalls
+	kept  int   // calls, open ones included
+	open  int   // calls that have not ended
+	held  int64 // bytes of records, without those of the arena
 }
 
 // New returns an empty store. Close gives its memory back.
@@ -109,46 +112,67 @@ func (s *Store) Begin(c callevent.Call) callevent.Follower {
 	}
 	s.seen.Add(1)
 	s.mu.Lock()
-	r := s.takeLocked()
+	r, forgotten := s.takeLocked()
+	next := s.ended.oldest() // will be forgotten for the call that follows
 	s.mu.Unlock()
+	next.warm()
 	if r == nil {
+		s.recycle(forgotten)
 		s.dropped.calls.Add(1)
 		return nil
 	}
 	r.mu.Lock()
-	if r.seq != 0 {
-		r.reset()
-	}
 	r.begin(c, s.Mode())
 	r.mu.Unlock()
+	s.recycle(forgotten)
 	return r
 }
 
-// takeLocked returns a record for a call that begins; nil if open calls have
-// taken them all. It may still hold the call that made room.
-func (s *Store) takeLocked() *record {
-	if r := s.oldest; r != nil && s.kept == s.opts.Calls && s.held+s.arena.bytes() <= s.opts.Bytes {
-		// The usual case: the call that ended first makes room for the new one.
-		// Its record is emptied by Begin, without keeping all others waiting.
-		s.unlinkLocked(r)
-		s.open++
-		s.held += recordBytes
-		return r
+// takeLocked returns an empty record for a call that begins; nil if open calls
+// have taken them all. In a ring that is full the call that ended first makes
+// room: its record is forgotten, and recycle has to empty it, which keeps the
+// lock from all others no longer than needed.
+func (s *Store) takeLocked() (r, forgotten *record) {
+	if s.kept >= s.opts.Calls {
+		if c, ok := s.ended.pop(); ok {
+			forgotten = c.record
+			s.held -= c.charged
+			s.kept--
+		}
 	}
 	for s.kept >= s.opts.Calls || s.held+recordBytes+s.arena.bytes() > s.opts.Bytes {
 		if !s.evictLocked() {
-			return nil
+			return nil, forgotten
 		}
 	}
-	if s.free == nil {
-		s.growLocked()
+	if r = s.spare.Swap(nil); r == nil {
+		if s.free == nil {
+			s.growLocked()
+		}
+		r = s.free
+		s.free, r.next = r.next, nil
 	}
-	r := s.free
-	s.free, r.next = r.next, nil
 	s.kept++
 	s.open++
 	s.held += recordBytes
-	return r
+	return r, forgotten
+}
+
+// recycle empties the record of a call that is no longer in the list, for the
+// next call that begins. r may be nil.
+func (s *Store) recycle(r *record) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	r.reset()
+	r.mu.Unlock()
+	if s.spare.CompareAndSwap(nil, r) {
+		return
+	}
+	s.mu.Lock()
+	r.next, s.free = s.free, r
+	s.mu.Unlock()
 }
 
 // maxMessageBytes is how much of a message can be kept: what the arena counts
@@ -171,42 +195,34 @@ func (s *Store) growLocked() {
 	}
 }
 
-// unlinkLocked takes r, which ended first, out of the list.
-func (s *Store) unlinkLocked(r *record) {
-	if s.oldest = r.next; s.oldest == nil {
-		s.newest = nil
-	}
-	r.next = nil
-	s.held -= r.charged
-}
-
 // evictLocked forgets the call that ended first. It reports false if none has.
 func (s *Store) evictLocked() bool {
-	r := s.oldest
-	if r == nil {
+	c, ok := s.ended.pop()
+	if !ok {
 		return false
 	}
-	s.unlinkLocked(r)
+	s.held -= c.charged
+	s.kept--
+	r := c.record
 	r.mu.Lock()
 	r.reset()
 	r.mu.Unlock()
-	s.kept--
 	r.next, s.free = s.free, r
 	return true
 }
 
-// finish makes a call that has ended one that may be forgotten. charged is
-// what it costs now, without what is reserved for it. It is ready if nothing
-// in the background will change its record.
-func (s *Store) finish(r *record, charged int64, ready bool) {
+// finish makes a call that has ended one that may be forgotten. total is what
+// it costs, reserved is what of it is held for it already, besides
+// recordBytes. It is ready if nothing in the background will change its record.
+func (s *Store) finish(r *record, total, reserved int64, ready bool) {
 	if ready {
 		s.toSession(r)
 		s.examine(r)
 	}
 	s.mu.Lock()
 	s.open--
-	s.held += charged - recordBytes
-	s.appendLocked(r)
+	s.held += total - reserved - recordBytes
+	s.ended.push(endedCall{r, total})
 	for s.held+s.arena.bytes() > s.opts.Bytes && s.evictLocked() {
 	}
 	s.mu.Unlock()
@@ -232,15 +248,6 @@ func (s *Store) discard(r *record) {
 	s.held -= recordBytes + reserved
 	r.next, s.free = s.free, r
 	s.mu.Unlock()
-}
-
-func (s *Store) appendLocked(r *record) {
-	if s.newest == nil {
-		s.oldest = r
-	} else {
-		s.newest.next = r
-	}
-	s.newest = r
 }
 
 // write adds p to c; the calls that ended first make room for it.
@@ -309,7 +316,7 @@ func (s *Store) Stats() Stats {
 	}
 	s.mu.Lock()
 	st.Kept, st.Open, st.Bytes = s.kept, s.open, s.held+s.arena.bytes()
-	oldest := s.oldest
+	oldest := s.ended.oldest()
 	s.mu.Unlock()
 	if oldest != nil {
 		oldest.mu.Lock()

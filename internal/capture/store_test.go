@@ -43,14 +43,14 @@ func unary(s *capture.Store, id uint64, message []byte) {
 	if f == nil {
 		return
 	}
-	f.Observe(callevent.Event{Kind: callevent.Routed, At: at, Route: "all", Backend: "b"})
-	f.Observe(callevent.Event{Kind: callevent.Attempt, At: at, Backend: "b", Endpoint: "127.0.0.1:2"})
-	f.Observe(callevent.Event{Kind: callevent.Piece, At: at, First: true, Last: true, Size: uint32(len(message)), Data: message})
-	f.Observe(callevent.Event{Kind: callevent.Headers, At: at.Add(time.Millisecond), Fields: responseFields})
-	f.Observe(callevent.Event{Kind: callevent.Piece, Direction: callevent.Down, At: at.Add(time.Millisecond), First: true, Last: true, Size: uint32(len(message)), Data: message})
-	f.Observe(callevent.Event{Kind: callevent.Trailers, At: at.Add(time.Millisecond), Fields: trailerFields})
+	f.Routed(at, "all", "b")
+	f.Attempted(at, "b", "127.0.0.1:2")
+	f.Piece(at, callevent.Piece{First: true, Last: true, Size: uint32(len(message)), Data: message})
+	f.Headers(at.Add(time.Millisecond), responseFields)
+	f.Piece(at.Add(time.Millisecond), callevent.Piece{Direction: callevent.Down, First: true, Last: true, Size: uint32(len(message)), Data: message})
+	f.Trailers(at.Add(time.Millisecond), trailerFields)
 	traffic := callevent.Traffic{Messages: 1, Bytes: uint64(len(message)) + 5}
-	f.Observe(callevent.Event{Kind: callevent.End, At: at.Add(2 * time.Millisecond), Summary: &callevent.Summary{Started: at, HasCode: true, Up: traffic, Down: traffic}})
+	f.Ended(at.Add(2*time.Millisecond), &callevent.Summary{Started: at, HasCode: true, Up: traffic, Down: traffic})
 }
 
 func TestUnaryCallIsRecordedWhole(t *testing.T) {
@@ -113,5 +113,42 @@ func BenchmarkUnaryCall(b *testing.B) {
 				unary(s, uint64(i+1), message)
 			}
 		})
+	}
+}
+
+// BenchmarkManyOpenCalls records unary calls of which a thousand are open at
+// a time, as a busy relay has them: what a record needs has left the nearest
+// caches when its call goes on.
+func BenchmarkManyOpenCalls(b *testing.B) {
+	const open = 1000
+	o := options()
+	o.Calls, o.Bytes = 10_000, 64<<20
+	s := newStore(b, o)
+	message := make([]byte, 100)
+	at := time.Now()
+	up := callevent.Piece{First: true, Last: true, Size: uint32(len(message)), Data: message}
+	down := up
+	down.Direction = callevent.Down
+	summary := &callevent.Summary{Started: at, HasCode: true}
+	var followers [open]callevent.Follower
+	b.ReportAllocs()
+	for i := range b.N {
+		slot := &followers[i%open]
+		if f := *slot; f != nil {
+			f.Headers(at, responseFields)
+			f.Piece(at, down)
+			f.Trailers(at, trailerFields)
+			f.Ended(at, summary)
+		}
+		f := s.Begin(callevent.Call{ID: uint64(i + 1), At: at, Peer: "127.0.0.1:1", Path: "/acme.v1.Things/Get", Fields: requestFields})
+		f.Routed(at, "all", "b")
+		f.Attempted(at, "b", "127.0.0.1:2")
+		f.Piece(at, up)
+		*slot = f
+	}
+	for _, f := range followers {
+		if f != nil {
+			f.Ended(at, summary)
+		}
 	}
 }

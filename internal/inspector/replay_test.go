@@ -52,11 +52,11 @@ func (f *fakeReplayer) Do(_ context.Context, q replay.Request) (replay.Answer, e
 	}
 	now := time.Now()
 	c := f.store.Begin(callevent.Call{ID: f.n, At: now, Peer: "127.0.0.1:1", Path: q.Path, Fields: fields})
-	c.Observe(callevent.Event{Kind: callevent.Routed, At: now, Route: "all", Backend: "users"})
-	c.Observe(callevent.Event{Kind: callevent.Piece, At: now, Direction: callevent.Down, First: true, Last: true, Size: uint32(len(f.reply)), Data: f.reply})
-	c.Observe(callevent.Event{Kind: callevent.End, At: now, Summary: &callevent.Summary{
+	c.Routed(now, "all", "users")
+	c.Piece(now, callevent.Piece{Direction: callevent.Down, First: true, Last: true, Size: uint32(len(f.reply)), Data: f.reply})
+	c.Ended(now, &callevent.Summary{
 		Took: time.Millisecond, HasCode: true, Backend: "users", Down: callevent.Traffic{Messages: 1}, Path: q.Path,
-	}})
+	})
 	return f.answer, nil
 }
 

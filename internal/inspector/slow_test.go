@@ -80,7 +80,7 @@ func TestReaderThatTakesNothingIsDropped(t *testing.T) {
 			t.Fatalf("%d streams are open, want 1", len(s.streams))
 		}
 		f := store.Begin(callevent.Call{ID: 1, At: time.Now(), Path: "/a.B/" + strings.Repeat("x", 8<<10)})
-		f.Observe(callevent.Event{Kind: callevent.Routed, At: time.Now()})
+		f.Routed(time.Now(), "", "")
 		time.Sleep(frameTime / 2)
 		if len(s.streams) != 1 {
 			t.Error("a slow reader was dropped before its time")
@@ -89,7 +89,7 @@ func TestReaderThatTakesNothingIsDropped(t *testing.T) {
 		if len(s.streams) != 0 {
 			t.Error("a reader that takes nothing still has its stream")
 		}
-		f.Observe(callevent.Event{Kind: callevent.End, At: time.Now(), Summary: &callevent.Summary{}})
+		f.Ended(time.Now(), &callevent.Summary{})
 	})
 }
 

@@ -75,13 +75,13 @@ func (e *events) next(name string) event {
 // begin records a call as the relay would.
 func (r *rig) begin(n uint64, path string) callevent.Follower {
 	f := r.store.Begin(callevent.Call{ID: n, At: time.Now(), Peer: "127.0.0.1:1", Path: path})
-	f.Observe(callevent.Event{Kind: callevent.Routed, At: time.Now(), Route: "all", Backend: "users"})
+	f.Routed(time.Now(), "all", "users")
 	return f
 }
 
 func (r *rig) finish(f callevent.Follower) {
 	s := &callevent.Summary{Took: time.Millisecond, HasCode: true}
-	f.Observe(callevent.Event{Kind: callevent.End, At: time.Now(), Summary: s})
+	f.Ended(time.Now(), s)
 }
 
 type callsEvent struct {

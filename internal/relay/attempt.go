@@ -87,7 +87,9 @@ func (c *Call) Attempt(b *h2.Batch, conn *h2.Conn, e *backend.Endpoint) error {
 	}
 	a.endpoint, c.endpoint = e, e
 	c.attempts++
-	c.event(b, callevent.Event{Kind: callevent.Attempt, Backend: c.backendName(), Endpoint: e.Name()})
+	if f := c.tell(); f != nil {
+		f.Attempted(b.Now, c.backendName(), e.Name())
+	}
 	if !all {
 		c.resend(b, k)
 	}

@@ -103,7 +103,9 @@ func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
 	c.allow(b)
 	br, rejected := c.admit(b)
 	c.upstream = br.upstream
-	c.event(b, callevent.Event{Kind: callevent.Routed, Route: c.routeName(), Backend: c.backendName()})
+	if f := c.tell(); f != nil {
+		f.Routed(b.Now, c.routeName(), c.backendName())
+	}
 	if rejected != nil {
 		c.mu.Lock()
 		c.reject(b, br, rejected)
@@ -284,7 +286,9 @@ func (c *Call) reply(b *h2.Batch, ender callevent.Ender, r *refusal, fields []h2
 	if c.answered {
 		fields = fields[2:] // without :status and content-type
 	}
-	c.event(b, callevent.Event{Kind: callevent.Trailers, Fields: fields})
+	if f := c.tell(); f != nil {
+		f.Trailers(b.Now, fields)
+	}
 	c.down.SendHeaders(b, fields, true)
 	if !c.upEnd {
 		c.down.ResetAfter(b, h2.CodeNo)

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/net/http2/hpack"
 
 	"loom/internal/callevent"
 )
@@ -25,7 +28,7 @@ type seenCall struct {
 	id       uint64
 
 	// guarded by observer.mu
-	last     callevent.Kind
+	last     string
 	ended    bool
 	messages [2]uint64
 	size     [2]uint64 // of the message under way
@@ -55,40 +58,55 @@ func (o *observer) Ended(s *callevent.Summary) {
 	o.summary = append(o.summary, *s)
 }
 
-// Observe implements callevent.Follower.
-func (c *seenCall) Observe(e callevent.Event) {
+// note has f note an event, which no call has after its end.
+func (c *seenCall) note(event string, f func()) {
 	o := c.observer
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if c.ended {
-		o.t.Errorf("call %d: event %d after its end", c.id, e.Kind)
+		o.t.Errorf("call %d: %s after its end", c.id, event)
 		return
 	}
-	c.last = e.Kind
-	switch e.Kind {
-	case callevent.Piece:
-		c.piece(e)
-	case callevent.End:
-		c.ended = true
-		if s := e.Summary; c.messages != [2]uint64{s.Up.Messages, s.Down.Messages} {
-			o.t.Errorf("call %d: %d messages reported, summary says %d up, %d down", c.id, c.messages, s.Up.Messages, s.Down.Messages)
-		}
-	}
+	c.last = event
+	f()
 }
 
-// piece checks that the pieces of a message make it up.
-func (c *seenCall) piece(e callevent.Event) {
-	d := e.Direction
-	if e.First {
-		c.size[d], c.bytes[d] = uint64(e.Size), 0
-	}
-	c.bytes[d] += uint64(len(e.Data))
-	if e.Last != (c.bytes[d] == c.size[d]) {
-		c.observer.t.Errorf("call %d: %d of %d bytes of a message came, last: %v", c.id, c.bytes[d], c.size[d], e.Last)
-	}
-	if e.Last {
-		c.messages[d]++
-	}
+// The methods of callevent.Follower.
+
+func (c *seenCall) Routed(time.Time, string, string) { c.note("routed", func() {}) }
+
+func (c *seenCall) Attempted(time.Time, string, string) { c.note("attempted", func() {}) }
+
+func (c *seenCall) Interim(time.Time, []hpack.HeaderField) { c.note("interim", func() {}) }
+
+func (c *seenCall) Headers(time.Time, []hpack.HeaderField) { c.note("headers", func() {}) }
+
+func (c *seenCall) Trailers(time.Time, []hpack.HeaderField) { c.note("trailers", func() {}) }
+
+// Piece checks that the pieces of a message make it up.
+func (c *seenCall) Piece(_ time.Time, p callevent.Piece) {
+	c.note("piece", func() {
+		d := p.Direction
+		if p.First {
+			c.size[d], c.bytes[d] = uint64(p.Size), 0
+		}
+		c.bytes[d] += uint64(len(p.Data))
+		if p.Last != (c.bytes[d] == c.size[d]) {
+			c.observer.t.Errorf("call %d: %d of %d bytes of a message came, last: %v", c.id, c.bytes[d], c.size[d], p.Last)
+		}
+		if p.Last {
+			c.messages[d]++
+		}
+	})
+}
+
+func (c *seenCall) Ended(_ time.Time, s *callevent.Summary) {
+	c.note("ended", func() {
+		c.ended = true
+		if c.messages != [2]uint64{s.Up.Messages, s.Down.Messages} {
+			c.observer.t.Errorf("call %d: %d messages reported, summary says %d up, %d down", c.id, c.messages, s.Up.Messages, s.Down.Messages)
+		}
+	})
 }
 
 // check demands an end of every call.
@@ -97,7 +115,7 @@ func (o *observer) check() {
 	defer o.mu.Unlock()
 	for id, c := range o.calls {
 		if !c.ended {
-			o.t.Errorf("call %d never ended; its last event was %d", id, c.last)
+			o.t.Errorf("call %d never ended; its last event was %q", id, c.last)
 		}
 	}
 }

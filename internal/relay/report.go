@@ -7,13 +7,13 @@ import (
 	"loom/internal/h2"
 )
 
-// event tells who follows the call, if somebody does. After the end they hear
-// no more: what a caller still sends then, nobody reads.
-func (c *Call) event(b *h2.Batch, e callevent.Event) {
-	if c.follower != nil && !c.reported {
-		e.At = b.Now
-		c.follower.Observe(e)
+// tell returns who follows the call: nil if nobody does. After the end they
+// hear no more: what a caller still sends then, nobody reads.
+func (c *Call) tell() callevent.Follower {
+	if c.reported {
+		return nil
 	}
+	return c.follower
 }
 
 // pass accounts for bytes that go one way.
@@ -36,8 +36,8 @@ func (c *Call) pass(b *h2.Batch, d callevent.Direction, p []byte) {
 		if pc.last {
 			t.Messages++
 		}
-		if c.follower != nil {
-			c.event(b, callevent.Event{Kind: callevent.Piece, Direction: d, First: pc.first, Last: pc.last,
+		if f := c.tell(); f != nil {
+			f.Piece(b.Now, callevent.Piece{Direction: d, First: pc.first, Last: pc.last,
 				Compressed: m.compressed(), Size: m.size(), Data: pc.data})
 		}
 	}
@@ -75,7 +75,9 @@ func (c *Call) report(b *h2.Batch, ender callevent.Ender, reason string) {
 			Ender:     ender,
 			Reason:    reason,
 		}
-		c.event(b, callevent.Event{Kind: callevent.End, Summary: s})
+		if f := c.tell(); f != nil {
+			f.Ended(b.Now, s)
+		}
 		o.Ended(s)
 		*s = callevent.Summary{}
 		summaryPool.Put(s)

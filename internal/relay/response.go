@@ -16,7 +16,9 @@ func (a *attempt) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 		return // loom has answered already
 	}
 	if kind == h2.BlockInterim {
-		c.event(b, callevent.Event{Kind: callevent.Interim, Fields: fields})
+		if f := c.tell(); f != nil {
+			f.Interim(b.Now, fields)
+		}
 		c.down.SendHeaders(b, fields, false)
 		return
 	}
@@ -27,10 +29,14 @@ func (a *attempt) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 			return
 		}
 		c.code, c.hasCode, c.detail = uint32(r.code), r.has, r.detail
-		c.event(b, callevent.Event{Kind: callevent.Trailers, Fields: fields})
+		if f := c.tell(); f != nil {
+			f.Trailers(b.Now, fields)
+		}
 	} else {
 		a.begun(fields)
-		c.event(b, callevent.Event{Kind: callevent.Headers, Fields: fields})
+		if f := c.tell(); f != nil {
+			f.Headers(b.Now, fields)
+		}
 	}
 	c.release(b)
 	if kind == h2.BlockHeaders {

@@ -101,9 +101,9 @@ func TestDriftIsNotLookedForWhileCaptureIsOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := check.store.Begin(callevent.Call{ID: 1, At: time.Now(), Path: "/shop.Shop/Bill"})
-	f.Observe(callevent.Event{Kind: callevent.Routed, At: time.Now(), Route: "all", Backend: "b"})
-	f.Observe(callevent.Event{Kind: callevent.Piece, At: time.Now(), First: true, Last: true, Size: uint32(len(drifts)), Data: []byte(drifts)})
-	f.Observe(callevent.Event{Kind: callevent.End, At: time.Now(), Summary: &callevent.Summary{HasCode: true}})
+	f.Routed(time.Now(), "all", "b")
+	f.Piece(time.Now(), callevent.Piece{First: true, Last: true, Size: uint32(len(drifts)), Data: []byte(drifts)})
+	f.Ended(time.Now(), &callevent.Summary{HasCode: true})
 	for _, mode := range []capture.Mode{capture.Off, capture.Full} {
 		check.store.SetMode(mode)
 		check.round(t.Context())
