@@ -146,7 +146,7 @@ func BenchmarkManyOpenCalls(b *testing.B) {
 		f.Piece(at, up)
 		*slot = f
 	}
-	for _, f := range followers {
+	for _, f := range &followers {
 		if f != nil {
 			f.Ended(at, summary)
 		}

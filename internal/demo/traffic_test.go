@@ -47,13 +47,13 @@ func startWitness(t *testing.T) *witness {
 		grpc.UnaryInterceptor(func(ctx context.Context, in any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			w.begin(ctx, info.FullMethod)
 			out, err := next(ctx, in)
-			w.end(info.FullMethod, err)
+			w.end(ctx, info.FullMethod, err)
 			return out, err
 		}),
 		grpc.StreamInterceptor(func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 			w.begin(stream.Context(), info.FullMethod)
 			err := next(service, stream)
-			w.end(info.FullMethod, err)
+			w.end(stream.Context(), info.FullMethod, err)
 			return err
 		}),
 	)
@@ -82,12 +82,17 @@ func (w *witness) begin(ctx context.Context, method string) {
 	w.note()
 }
 
-func (w *witness) end(method string, err error) {
+// end notes how a call ended. A caller whose deadline passes cancels as well,
+// and on a busy machine its cancel is here first.
+func (w *witness) end(ctx context.Context, method string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	code := status.Code(err)
 	if code == codes.Unknown && err != nil {
 		code = status.FromContextError(err).Code()
+	}
+	if deadline, ok := ctx.Deadline(); ok && code == codes.Canceled && time.Until(deadline) < 100*time.Millisecond {
+		code = codes.DeadlineExceeded
 	}
 	w.ended[path.Base(method)+" "+code.String()] = true
 	w.note()
