@@ -3,16 +3,17 @@ package config
 // Route is a rule that picks a backend for a call. Exactly one of Backend,
 // Backends and Deny is given.
 type Route struct {
-	Name     string            `yaml:"name" required:"true" form:"name" doc:"What the route is called in logs, metrics and commands. Unique."`
-	Match    Match             `yaml:"match" doc:"Which calls the route is for: all conditions that are given must hold. Without any, it is for every call."`
-	Backend  string            `yaml:"backend" form:"name" doc:"The backend that takes the calls."`
-	Backends []WeightedBackend `yaml:"backends" min:"1" doc:"Backends that share the calls by weight."`
-	Deny     Code              `yaml:"deny" doc:"Refuse the calls with this status code."`
-	Timeout  *Timeout          `yaml:"timeout" doc:"How long a call may take, whatever deadline its client set. Beyond it, the client gets DEADLINE_EXCEEDED."`
-	Retry    *Retry            `yaml:"retry" doc:"Try a failed call again, as long as no answer has begun and the request is within limits.kept_request."`
-	Mirror   *Mirror           `yaml:"mirror" doc:"Send a copy of some calls to another backend and drop its answers."`
-	Capture  string            `yaml:"capture" enum:"full,metadata,off" doc:"What is recorded of the calls. As capture.mode says, unless given."`
-	Metadata MetadataEdits     `yaml:"metadata" doc:"Changes to the metadata of the calls."`
+	Name         string            `yaml:"name" required:"true" form:"name" doc:"What the route is called in logs, metrics and commands. Unique."`
+	Match        Match             `yaml:"match" doc:"Which calls the route is for: all conditions that are given must hold. Without any, it is for every call."`
+	Backend      string            `yaml:"backend" form:"name" doc:"The backend that takes the calls."`
+	Backends     []WeightedBackend `yaml:"backends" min:"1" doc:"Backends that share the calls by weight."`
+	Deny         Code              `yaml:"deny" doc:"Refuse the calls with this status code."`
+	Timeout      *Timeout          `yaml:"timeout" doc:"How long a call may take, whatever deadline its client set. Beyond it, the client gets DEADLINE_EXCEEDED."`
+	Retry        *Retry            `yaml:"retry" doc:"Try a failed call again, as long as no answer has begun and the request is within limits.kept_request."`
+	Mirror       *Mirror           `yaml:"mirror" doc:"Send a copy of some calls to another backend and drop its answers. Copies wait for nobody: what finds no room is dropped and counted."`
+	Capture      string            `yaml:"capture" enum:"full,metadata,off" doc:"What is recorded of the calls. As capture.mode says, unless given."`
+	Metadata     MetadataEdits     `yaml:"metadata" doc:"Changes to the metadata of the calls."`
+	ForwardedFor bool              `yaml:"forwarded_for" doc:"Add the address of the client to x-forwarded-for, behind what the client sent. Remove x-forwarded-for under metadata.request if clients are not to be believed."`
 }
 
 // Split returns the backends of the route and their weights, however the

@@ -203,4 +203,12 @@ func (s *Stream) fail(b *Batch, e End) bool {
 	return true
 }
 
+// Queued returns how many bytes wait on the stream for the peer's windows or
+// its socket.
+func (s *Stream) Queued() int {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.queued()
+}
+
 func (s *Stream) queued() int { return s.queue.n }

@@ -26,7 +26,6 @@ type Call struct {
 	request  request
 	route    *route.Route
 	upstream *upstream
-	pick     backend.Pick // what the call asks of the choice of its endpoint
 
 	follower callevent.Follower // guarded by mu once the call is routed; nil: nobody follows
 
@@ -37,6 +36,7 @@ type Call struct {
 	try      *attempt // the one under way; nil before and between
 	first    attempt
 	kept     *kept             // nil once a second try is out of the question
+	copy     *mirror           // nil unless there is one
 	times    *timing           // nil unless the route has the call do something at a time
 	endpoint *backend.Endpoint // of the latest attempt; nil if none was opened
 	attempts int               // that were opened
@@ -112,22 +112,17 @@ func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
 		c.mu.Unlock()
 		return
 	}
-	if changes(&c.route.Rule.Request) {
-		fields = edit(fields, &c.route.Rule.Request)
-	}
-	c.pick = pickOf(c.upstream.HashMetadata(), fields)
-	c.kept = newKept(fields)
+	fields = c.rewrite(fields)
+	c.mirror(b, fields, end)
+	c.kept = newKept(c.upstream.rename(fields))
 	c.kept.end = end
 	c.try = &c.first
 	c.bound(b)
-	c.dispatch(b, nil)
+	c.dispatch(b, pickOf(c.upstream.HashMetadata(), fields))
 }
 
-// dispatch finds the attempt a connection, of another endpoint than avoid if
-// there is one. No lock is held.
-func (c *Call) dispatch(b *h2.Batch, avoid *backend.Endpoint) {
-	p := c.pick
-	p.Avoid = avoid
+// dispatch finds the attempt a connection. No lock is held.
+func (c *Call) dispatch(b *h2.Batch, p backend.Pick) {
 	if err := c.upstream.Open(b, c, p); err != nil {
 		c.Refused(b, err)
 	}
@@ -148,6 +143,7 @@ func (d *downLeg) Data(b *h2.Batch, _ *h2.Stream, p []byte, end bool) {
 		return
 	}
 	c.pass(b, callevent.Up, p)
+	c.copy.send(b, p, end)
 	if c.kept != nil && !c.keep(b, up != nil, p, end) {
 		return
 	}
@@ -191,6 +187,7 @@ func (c *Call) requestTrailers(b *h2.Batch, fields []h2.Field) {
 		c.answerNotGRPC(b)
 		return
 	}
+	c.copy.send(b, nil, true)
 	if c.kept != nil {
 		c.kept.end = true
 		c.kept.trailers = fields

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"loom/internal/backend"
 	"loom/internal/h2"
 )
 
@@ -108,7 +109,8 @@ func (d *downLeg) Expired(b *h2.Batch) {
 		c.mu.Lock()
 		what = c.due(b)
 	}
-	var next *attempt
+	var next backend.Pick
+	again := false
 	switch what {
 	case dueDeadline:
 		c.deadlinePassed(b)
@@ -117,15 +119,17 @@ func (d *downLeg) Expired(b *h2.Batch) {
 	case dueTry:
 		c.cut(b)
 	case dueRetry:
-		next = c.retry(b)
+		if again = c.retry(b); again {
+			next = pickOf(c.upstream.HashMetadata(), c.kept.fields)
+			next.Avoid = c.endpoint
+		}
 	}
-	avoid := c.endpoint
 	if !c.reported {
 		c.arm()
 	}
 	c.mu.Unlock()
-	if next != nil {
-		c.dispatch(b, avoid)
+	if again {
+		c.dispatch(b, next)
 	}
 }
 

@@ -48,6 +48,8 @@ type Counters struct {
 	IdleTimeouts      atomic.Uint64 // calls ended by timeout.idle
 	Retries           atomic.Uint64 // attempts that a route's retry asked for
 	RetriesOverBudget atomic.Uint64 // those that its budget_percent refused
+	Mirrored          atomic.Uint64 // copies of calls that went to a backend
+	MirrorsDropped    atomic.Uint64 // copies that did not, or were given up, for lack of room or of time
 }
 
 // Relay carries the calls of any number of downstream connections. It is

@@ -54,6 +54,7 @@ func (c *Call) report(b *h2.Batch, ender callevent.Ender, reason string) {
 	if c.try != nil {
 		c.try.settle(b, Excluded, "") // unless it is settled already
 	}
+	c.copy.leave(b)
 	c.conn.relay.openCalls.Add(-1)
 	if o := c.conn.relay.opts.Observer; o != nil {
 		s := summaryPool.Get().(*callevent.Summary)

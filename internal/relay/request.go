@@ -1,13 +1,11 @@
 package relay
 
 import (
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"loom/internal/h2"
-	"loom/internal/route"
 )
 
 // request is what the relay needs to know of a request's header fields.
@@ -111,31 +109,3 @@ func (k *kept) add(p []byte, most int, budget *h2.Budget) bool {
 	k.body = append(k.body, p...)
 	return true
 }
-
-// edit returns fields as e changes them, in memory of its own.
-func edit(fields []h2.Field, e *route.Edit) []h2.Field {
-	out := make([]h2.Field, 0, len(fields)+len(e.Set))
-	for _, f := range fields {
-		if !edited(f.Name, e) {
-			out = append(out, f)
-		}
-	}
-	for _, f := range e.Set {
-		out = append(out, h2.Field{Name: f.Name, Value: f.Value})
-	}
-	return out
-}
-
-func edited(name string, e *route.Edit) bool {
-	if slices.Contains(e.Remove, name) {
-		return true
-	}
-	for i := range e.Set {
-		if e.Set[i].Name == name {
-			return true
-		}
-	}
-	return false
-}
-
-func changes(e *route.Edit) bool { return len(e.Set)+len(e.Remove) > 0 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"google.golang.org/grpc/codes"
 
+	"loom/internal/backend"
 	"loom/internal/callevent"
 	"loom/internal/h2"
 )
@@ -92,10 +93,12 @@ func (a *attempt) Ended(b *h2.Batch, e h2.End) {
 		c.mu.Unlock()
 		return
 	}
+	var next backend.Pick
 	again := e.Cause == h2.CauseRefused && !c.reported && !c.answered && !c.retried && c.kept != nil
 	if again {
 		c.retried = true
 		c.try = a.again(b)
+		next = pickOf(c.upstream.HashMetadata(), c.kept.fields)
 	} else if !c.cutShort(b, &e) {
 		c.passOn(b, &e)
 		c.try = nil
@@ -103,7 +106,7 @@ func (a *attempt) Ended(b *h2.Batch, e h2.End) {
 	}
 	c.mu.Unlock()
 	if again {
-		c.dispatch(b, nil)
+		c.dispatch(b, next)
 	}
 }
 

@@ -88,18 +88,18 @@ func pushbackOf(fields []h2.Field) (wait time.Duration, given, ok bool) {
 	return wait, given, true
 }
 
-// retry begins the next attempt, and returns it unless the breaker does not
-// let it pass any more. The lock is held.
-func (c *Call) retry(b *h2.Batch) *attempt {
+// retry begins the next attempt, which has to be dispatched. It reports false
+// if the breaker does not let it pass any more. The lock is held.
+func (c *Call) retry(b *h2.Batch) bool {
 	c.times.retryAt, c.times.moved = time.Time{}, b.Now
 	a := &attempt{call: c}
 	if rejected := a.ask(b, c.upstream); rejected != nil {
 		c.reject(b, c.branch(), rejected)
-		return nil
+		return false
 	}
 	c.try = a
 	c.bound(b)
-	return a
+	return true
 }
 
 // branch returns the way that the call took.

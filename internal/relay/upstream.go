@@ -20,6 +20,9 @@ type Policy struct {
 	// caller's deadline ends to count as a failure: a shorter one says more
 	// about the caller.
 	MinDeadline time.Duration
+	// Authority is the :authority that the backend sees; empty: that of the
+	// caller.
+	Authority string
 }
 
 // DefaultPolicy is that of backends for which none is given.
@@ -48,8 +51,9 @@ type branch struct {
 // routing is a route at work.
 type routing struct {
 	// Immutable.
-	branches []branch // as in the rule
-	budget   *budget  // of retries; nil: there are none
+	branches  []branch   // as in the rule
+	budget    *budget    // of retries; nil: there are none
+	mirroring *mirroring // nil: there is none
 }
 
 // upstreams returns the backends of o by name.
@@ -80,6 +84,13 @@ func newRouting(rt *route.Route, all map[string]*upstream) (*routing, error) {
 			br.rejections = prepareRejections(rt.Rule.Name, w.Name)
 		}
 		g.branches = append(g.branches, br)
+	}
+	if m := rt.Rule.Mirror; m != nil {
+		u := all[m.Backend]
+		if u == nil {
+			return nil, fmt.Errorf("route %q: no backend %q to mirror to", rt.Rule.Name, m.Backend)
+		}
+		g.mirroring = &mirroring{upstream: u, percent: m.Percent}
 	}
 	return g, nil
 }

@@ -75,12 +75,13 @@ func (s shape) exactness() int {
 
 func compileRule(rule Rule) (*Route, error) {
 	r := &Route{Rule: rule}
-	var errs [5]error
+	var errs [6]error
 	errs[0] = r.compileMatch(rule.Match)
 	errs[1] = r.compileTarget(rule)
 	r.Rule.Request, errs[2] = compileEdit(rule.Request)
 	r.Rule.Response, errs[3] = compileEdit(rule.Response)
 	r.Rule.Retry, errs[4] = compileRetry(rule.Retry)
+	r.Rule.Mirror, errs[5] = compileMirror(rule.Mirror)
 	return r, errors.Join(errs[:]...)
 }
 
@@ -163,5 +164,16 @@ func compileRetry(p *Retry) (*Retry, error) {
 			return nil, fmt.Errorf("retry: %d is no gRPC status code of a failure; they go from 1 to %d", code, maxCode)
 		}
 	}
+	return &out, nil
+}
+
+func compileMirror(m *Mirror) (*Mirror, error) {
+	if m == nil {
+		return nil, nil
+	}
+	if !(m.Percent >= 0 && m.Percent <= 100) {
+		return nil, fmt.Errorf("mirror: %v percent are not between 0 and 100", m.Percent)
+	}
+	out := *m
 	return &out, nil
 }

@@ -70,14 +70,18 @@ func (m *metadataMatcher) matches(fields []hpack.HeaderField) bool {
 func compileEdit(e Edit) (Edit, error) {
 	var out Edit
 	var errs []error
-	for _, f := range e.Set {
-		name, err := compileEditName(f.Name)
-		if err == nil {
-			err = checkValue(name, f.Value)
+	compile := func(fields []Field) (done []Field) {
+		for _, f := range fields {
+			name, err := compileEditName(f.Name)
+			if err == nil {
+				err = checkValue(name, f.Value)
+			}
+			errs = append(errs, err)
+			done = append(done, Field{Name: name, Value: f.Value})
 		}
-		errs = append(errs, err)
-		out.Set = append(out.Set, Field{Name: name, Value: f.Value})
+		return done
 	}
+	out.Set, out.Append = compile(e.Set), compile(e.Append)
 	for _, n := range e.Remove {
 		name, err := compileEditName(n)
 		errs = append(errs, err)

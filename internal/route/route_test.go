@@ -207,6 +207,15 @@ func TestCompileRefuses(t *testing.T) {
 		"content-type belongs to the protocol":   {Deny: 7, Response: Edit{Set: []Field{{"content-type", "a"}}}},
 		"a control character at byte 2":          {Deny: 7, Request: Edit{Set: []Field{{"a", "b\n"}}}},
 		`route 2 ("second"): a route needs a ba`: {Name: "second"},
+		"1 attempts are not between 2 and 100":   {Deny: 7, Retry: &Retry{Attempts: 1, Initial: 1, Max: 1}},
+		"the waits from 2ns to 1ns":              {Deny: 7, Retry: &Retry{Attempts: 2, Initial: 2, Max: 1}},
+		"the waits from 0s to 1ns":               {Deny: 7, Retry: &Retry{Attempts: 2, Max: 1}},
+		"a budget of -1 percent":                 {Deny: 7, Retry: &Retry{Attempts: 2, Initial: 1, Max: 1, BudgetPercent: -1}},
+		"0 is no gRPC status code of a failure":  {Deny: 7, Retry: &Retry{Attempts: 2, Initial: 1, Max: 1, On: []uint32{14, 0}}},
+		"17 is no gRPC status code of a failure": {Deny: 7, Retry: &Retry{Attempts: 2, Initial: 1, Max: 1, On: []uint32{17}}},
+		"mirror: 101 percent":                    {Deny: 7, Mirror: &Mirror{Percent: 101}},
+		"mirror: NaN percent":                    {Deny: 7, Mirror: &Mirror{Percent: math.NaN()}},
+		"a control character at byte 1":          {Deny: 7, Response: Edit{Append: []Field{{"a", "\n"}}}},
 	} {
 		_, err := Compile([]Rule{to("first", Match{}), rule})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -223,18 +232,23 @@ func TestTableSharesNothingWithTheRules(t *testing.T) {
 	rules := []Rule{{
 		Match:    Match{Metadata: []MetadataMatch{{Name: "X-A", Value: new("1")}}},
 		Backends: []Weighted{{"b", 1}},
-		Request:  Edit{Set: []Field{{"X-Via", "loom"}}, Remove: []string{"X-Debug"}},
+		Request:  Edit{Set: []Field{{"X-Via", "loom"}}, Append: []Field{{"X-Tag", "new"}}, Remove: []string{"X-Debug"}},
+		Retry:    &Retry{Attempts: 2, On: []uint32{14}, Initial: 1, Max: 1},
+		Mirror:   &Mirror{Backend: "m", Percent: 1},
 	}}
 	table := mustCompile(t, rules...)
 	*rules[0].Match.Metadata[0].Value = "2"
 	rules[0].Backends[0].Name = "c"
 	rules[0].Request.Set[0].Value = "changed"
+	rules[0].Request.Append[0].Value = "changed"
+	rules[0].Retry.On[0] = 1
+	rules[0].Mirror.Backend = "changed"
 	r := table.Find("/s/m", "", []hpack.HeaderField{{Name: "x-a", Value: "1"}})
 	if r == nil {
 		t.Fatal("the table changed with the rules it was compiled from")
 	}
-	got := fmt.Sprint(r.Rule.Backends, r.Rule.Request)
-	if want := "[{b 1}] {[{x-via loom}] [x-debug]}"; got != want {
+	got := fmt.Sprint(r.Rule.Backends, r.Rule.Request, r.Rule.Retry.On, *r.Rule.Mirror)
+	if want := "[{b 1}] {[{x-via loom}] [{x-tag new}] [x-debug]} [14] {m 1}"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

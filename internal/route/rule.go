@@ -38,6 +38,10 @@ type Rule struct {
 	Timeout Timeout
 	// Retry has failed calls tried again; nil: they are not.
 	Retry *Retry
+	// Mirror has some calls copied to another backend; nil: none are.
+	Mirror *Mirror
+	// ForwardedFor adds the address of the caller to x-forwarded-for.
+	ForwardedFor bool
 }
 
 // Timeout bounds the time of a rule's calls. Zero fields set no bound.
@@ -104,11 +108,20 @@ type Weighted struct {
 	Weight int
 }
 
-// Edit changes metadata: first all of Remove, then all of Set. Names are in
-// lower case once compiled.
+// Mirror says where copies of calls go.
+type Mirror struct {
+	Backend string
+	// Percent is how many of the calls are copied, 0 to 100.
+	Percent float64
+}
+
+// Edit changes metadata: first all of Remove, then all of Set, then all of
+// Append. Names are in lower case once compiled.
 type Edit struct {
 	// Set gives each name the value, in place of all that it had.
 	Set []Field
+	// Append gives each name a further value.
+	Append []Field
 	// Remove takes away all values of each name.
 	Remove []string
 }

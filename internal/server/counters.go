@@ -54,6 +54,8 @@ func (c *Counters) limits() []limit {
 		{"idle_timeouts", "Calls ended by the timeout.idle of their route.", &c.Relay.IdleTimeouts},
 		{"retries", "Tries that the retry of a route asked for.", &c.Relay.Retries},
 		{"retries_over_budget", "Tries that the retry.budget_percent of a route refused.", &c.Relay.RetriesOverBudget},
+		{"mirrored", "Copies of calls that went to the backend of a mirror.", &c.Relay.Mirrored},
+		{"mirrors_dropped", "Copies of calls that found no room, or were given up before they were through.", &c.Relay.MirrorsDropped},
 		{"keepalives_lost", "Connections closed because the peer gave no sign of life.", &h.KeepaliveLost},
 		{"protocol_errors", "Connections closed for any other fault of the peer.", &h.ProtocolErrors},
 		{"stream_errors", "Streams reset for a fault of the peer.", &h.StreamErrors},

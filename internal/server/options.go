@@ -81,6 +81,9 @@ func compileRoutes(routes []config.Route) (*route.Table, error) {
 			Response: edit(&r.Metadata.Response),
 			Timeout:  timeout(r.Timeout),
 			Retry:    retry(r.Retry),
+			Mirror:   (*route.Mirror)(r.Mirror),
+
+			ForwardedFor: r.ForwardedFor,
 			Match: route.Match{
 				Service:   r.Match.Service,
 				Method:    r.Match.Method,
@@ -121,14 +124,16 @@ func retry(c *config.Retry) *route.Retry {
 	return out
 }
 
-// policy is how the relay judges the ends of a backend's calls.
+// policy is how the relay treats the calls of a backend.
 func policy(c *config.Backend) relay.Policy {
-	if c.Breaker == nil {
-		return relay.DefaultPolicy()
-	}
-	p := relay.Policy{MinDeadline: time.Duration(c.Breaker.MinDeadline), Failures: []codes.Code{}}
-	for _, code := range c.Breaker.Failures {
-		p.Failures = append(p.Failures, codes.Code(code))
+	p := relay.DefaultPolicy()
+	p.Authority = c.Authority
+	if k := c.Breaker; k != nil {
+		p.MinDeadline = time.Duration(k.MinDeadline)
+		p.Failures = nil
+		for _, code := range k.Failures {
+			p.Failures = append(p.Failures, codes.Code(code))
+		}
 	}
 	return p
 }
@@ -137,6 +142,9 @@ func edit(e *config.MetadataEdit) route.Edit {
 	out := route.Edit{Remove: e.Remove}
 	for _, f := range e.Set {
 		out.Set = append(out.Set, route.Field(f))
+	}
+	for _, f := range e.Append {
+		out.Append = append(out.Append, route.Field(f))
 	}
 	return out
 }
