@@ -94,9 +94,9 @@ type StatusView struct {
 
 // LimitView is a limit and how often it was hit.
 type LimitView struct {
-	Name string `json:"name"`
-	Max  string `json:"max"`
-	Hits uint64 `json:"hits"`
+	Name    string `json:"name"`
+	Meaning string `json:"meaning"` // a sentence on what it counts
+	Hits    uint64 `json:"hits"`
 }
 
 // items is a list as the page gets it.

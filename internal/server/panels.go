@@ -137,7 +137,7 @@ func (s *Server) statusView(cfg *config.Config, o Options, generation uint64, st
 		Memory: m.Sys, Goroutines: runtime.NumGoroutine(), Listeners: s.listenerViews(cfg),
 	}
 	for _, l := range s.counters.limits() {
-		v.Limits = append(v.Limits, inspector.LimitView{Name: l.name, Hits: l.n.Load()})
+		v.Limits = append(v.Limits, inspector.LimitView{Name: l.name, Meaning: l.help, Hits: l.n.Load()})
 	}
 	return v
 }

@@ -28,9 +28,10 @@ export function diffView(changes) {
 function row(change) {
   const kind = String(change.kind ?? change.Kind ?? "changed");
   const [sign, word] = KINDS[kind] ?? KINDS.changed;
+  const path = change.path ?? change.Path;
   return h("tr", { class: "diff-" + kind, data: { kind } },
     h("td", { title: word, "aria-label": word }, sign),
-    h("td", null, h("code", null, change.path ?? change.Path)),
+    h("td", null, path ? h("code", null, path) : "all of it"),
     h("td", { class: "diff-old" }, text(change.old ?? change.Old)),
     h("td", { class: "diff-new" }, text(change.new ?? change.New)));
 }

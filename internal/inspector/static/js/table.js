@@ -47,9 +47,12 @@ export async function load(panel, path, draw) {
   }
 }
 
+/** Words that are written as they are spoken: letter by letter. */
+const ACRONYMS = new Set(["tls", "pid"]);
+
 /** @param {string} text Such as firstByte or end_points. @returns {string} */
 export function words(text) {
-  return text.replace(/_/g, " ").replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
+  return ACRONYMS.has(text) ? text.toUpperCase() : text.replace(/_/g, " ").replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
 }
 
 /**
