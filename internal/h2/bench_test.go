@@ -1,6 +1,7 @@
 package h2_test
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"testing"
@@ -27,6 +28,11 @@ func BenchmarkUnary(b *testing.B) {
 			b.Fatal(err)
 		}
 		benchmarkUnary(b, near, far)
+	})
+	b.Run("tls", func(b *testing.B) {
+		near, far := tcpPair(b)
+		client, server := secured(b, near, far, tls.VersionTLS13)
+		benchmarkUnary(b, client, server)
 	})
 	b.Run("memory", func(b *testing.B) {
 		near, far := loomtest.Pipe(loomtest.DefaultCapacity, loomtest.DefaultCapacity)

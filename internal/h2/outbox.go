@@ -71,9 +71,9 @@ func (c *Conn) touch(b *Batch) {
 	}
 }
 
-// flush writes what is queued. On a plain socket it writes what the socket
-// takes without waiting; the rest, and everything elsewhere, goes to a
-// writer goroutine that lives as long as there is something to write.
+// flush writes what is queued. On a plain socket, and TLS on one, it writes
+// what the socket takes without waiting; the rest, and everything elsewhere,
+// goes to a writer goroutine that lives as long as there is something to write.
 func (c *Conn) flush(b *Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,7 +91,7 @@ func (c *Conn) flush(b *Batch) {
 		case err != nil, c.dead:
 			c.writeFailed(b, err)
 			return
-		case !c.writing.empty():
+		case !c.writing.empty(), c.sock.blocked():
 			c.startWriter()
 			return
 		}
@@ -187,12 +187,11 @@ func (c *Conn) write() {
 // writeParcel writes the parcel, waiting as long as some of it leaves within
 // the time that a stream may be stuck.
 func (c *Conn) writeParcel() error {
-	for !c.writing.empty() {
+	for !c.writing.empty() || c.blocked() {
 		if err := c.nc.SetWriteDeadline(time.Now().Add(c.opts.Limits.Stall)); err != nil {
 			return err
 		}
-		n, err := c.nc.Write(c.writing.next())
-		c.writing.wrote(n)
+		err := c.writePiece()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			c.opts.Counters.Stalls.Add(1)
 		}
@@ -201,6 +200,27 @@ func (c *Conn) writeParcel() error {
 		}
 	}
 	return nil
+}
+
+// blocked reports whether encrypted bytes wait for the socket.
+func (c *Conn) blocked() bool { return c.sock != nil && c.sock.blocked() }
+
+// writePiece writes some of the parcel, and may wait for it. With TLS it waits
+// only between two records: while one is written, who reads cannot answer what
+// the TLS layer is asked.
+func (c *Conn) writePiece() error {
+	if c.blocked() {
+		return c.sock.wire.flush()
+	}
+	var n int
+	var err error
+	if c.sock != nil && c.sock.tls != nil {
+		n, err = c.sock.write(c.writing.next())
+	} else {
+		n, err = c.nc.Write(c.writing.next())
+	}
+	c.writing.wrote(n)
+	return err
 }
 
 // writeFailed ends the connection after a write that failed. What the peer

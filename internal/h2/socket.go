@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -8,10 +9,13 @@ import (
 	"syscall"
 )
 
-// socket is the raw side of a plain socket: reads that hold no buffer while
-// they wait, and writes that do not wait at all.
+// socket is the raw side of a plain socket, or of TLS on one: reads that hold
+// no buffer while they wait, and writes that do not wait at all.
 type socket struct {
-	raw syscall.RawConn // immutable
+	// Immutable.
+	raw  syscall.RawConn
+	tls  *tls.Conn // nil without TLS
+	wire *Wire     // of tls
 
 	// Owned by the reader goroutine.
 	readFn  func(fd uintptr) bool
@@ -27,8 +31,25 @@ type socket struct {
 	writeErr error
 }
 
-// newSocket returns nil if nc is not a plain socket.
+// newSocket returns nil if nc is neither a plain socket nor TLS on the [Wire]
+// of one, which it takes over.
 func newSocket(nc net.Conn) *socket {
+	secure, ok := nc.(*tls.Conn)
+	if !ok {
+		return newPlainSocket(nc)
+	}
+	w, ok := secure.NetConn().(*Wire)
+	if !ok || w.plain == nil {
+		return nil
+	}
+	w.taken = true
+	s := &socket{raw: w.plain.raw, tls: secure, wire: w}
+	s.readFn = s.readRecords
+	return s
+}
+
+// newPlainSocket returns nil if nc is not a plain socket.
+func newPlainSocket(nc net.Conn) *socket {
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn:
 	default:
@@ -62,11 +83,25 @@ func (s *socket) read(x *buffer) (*buffer, int, error) {
 	return x, s.rn, err
 }
 
-func (s *socket) readOnce(fd uintptr) bool {
+// pick has a buffer in hand, with what was put aside in it.
+func (s *socket) pick() {
 	if s.rbuf == nil {
 		s.rbuf = getBuffer()
 		s.rbuf.b = append(s.rbuf.b, s.rest...)
 	}
+}
+
+// putAside gives the buffer back, unless there is too much in it.
+func (s *socket) putAside() {
+	if b := s.rbuf.b; len(b) <= shortRest {
+		s.rest = append([]byte(nil), b...)
+		putBuffer(s.rbuf)
+		s.rbuf = nil
+	}
+}
+
+func (s *socket) readOnce(fd uintptr) bool {
+	s.pick()
 	b := s.rbuf.b
 	for {
 		n, err := syscall.Read(int(fd), b[len(b):cap(b)])
@@ -74,11 +109,7 @@ func (s *socket) readOnce(fd uintptr) bool {
 		case errors.Is(err, syscall.EINTR):
 			continue
 		case errors.Is(err, syscall.EAGAIN):
-			if len(b) <= shortRest {
-				s.rest = append([]byte(nil), b...)
-				putBuffer(s.rbuf)
-				s.rbuf = nil
-			}
+			s.putAside()
 			return false
 		case err != nil:
 			s.readErr = os.NewSyscallError("read", err)
@@ -90,9 +121,40 @@ func (s *socket) readOnce(fd uintptr) bool {
 	}
 }
 
+// readRecords takes all whole records that the socket has, as far as there is
+// room, so that they are parsed and answered together.
+func (s *socket) readRecords(fd uintptr) bool {
+	s.pick()
+	s.wire.fd, s.wire.dry = int(fd), false
+	b := s.rbuf.b
+	for len(b) < cap(b) {
+		n, err := s.tls.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		s.rn += n
+		if err != nil {
+			// After bytes it can wait: TLS says it again.
+			if s.rn == 0 && !errors.Is(err, errNoInput) {
+				s.readErr = err
+			}
+			break
+		}
+	}
+	s.wire.fd = -1
+	s.rbuf.b = b
+	if s.rn == 0 && s.readErr == nil {
+		s.putAside()
+		return false
+	}
+	s.rest = nil
+	return true
+}
+
 // write writes what the socket takes at once and returns how much that was.
 // It never waits: RawConn.Write would, for its lock, so Control it is.
 func (s *socket) write(p []byte) (int, error) {
+	if s.tls != nil {
+		return s.writeRecords(p)
+	}
 	s.wbuf, s.wn, s.writeErr = p, 0, nil
 	err := s.raw.Control(s.writeFn)
 	s.wbuf = nil
@@ -117,3 +179,21 @@ func (s *socket) writeOnce(fd uintptr) {
 		s.wn += n
 	}
 }
+
+// writeRecords encrypts and writes record by record until the socket is full:
+// what is left of the last one is put aside in the wire.
+func (s *socket) writeRecords(p []byte) (int, error) {
+	n := 0
+	for n < len(p) && !s.wire.blocked() {
+		k := min(len(p)-n, maxRecord)
+		if _, err := s.tls.Write(p[n : n+k]); err != nil {
+			return n, err
+		}
+		n += k
+	}
+	return n, nil
+}
+
+// blocked reports whether bytes that were written have not left: somebody has
+// to wait for the socket to take them.
+func (s *socket) blocked() bool { return s.tls != nil && s.wire.blocked() }

@@ -3,6 +3,7 @@ package h2_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -20,14 +21,14 @@ import (
 	"loom/internal/loomtest"
 )
 
-// sockets runs f with each kind of plain socket.
+// sockets runs f with each kind of plain socket, and with TLS on one.
 func sockets(t *testing.T, f func(t *testing.T, pair func() (mine, theirs net.Conn))) {
 	t.Helper()
-	for _, network := range []string{"tcp", "unix"} {
-		t.Run(network, func(t *testing.T) {
-			address := "127.0.0.1:0"
-			if network == "unix" {
-				address = filepath.Join(t.TempDir(), "s")
+	for _, kind := range []string{"tcp", "unix", "tls"} {
+		t.Run(kind, func(t *testing.T) {
+			network, address := "tcp", "127.0.0.1:0"
+			if kind == "unix" {
+				network, address = kind, filepath.Join(t.TempDir(), "s")
 			}
 			ln, err := net.Listen(network, address)
 			if err != nil {
@@ -41,6 +42,9 @@ func sockets(t *testing.T, f func(t *testing.T, pair func() (mine, theirs net.Co
 				}
 				if theirs, err = ln.Accept(); err != nil {
 					t.Fatal(err)
+				}
+				if kind == "tls" {
+					mine, theirs = secured(t, mine, theirs, tls.VersionTLS13)
 				}
 				return mine, theirs
 			})
