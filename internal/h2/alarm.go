@@ -10,6 +10,8 @@ const (
 	alarmPreface                    // the peer's preface and SETTINGS are due
 	alarmKeepalive                  // look whether the peer is still there
 	alarmDrain                      // the PING of a two-phase GOAWAY was not answered
+	alarmAge                        // it has lived for long enough, or its grace is over
+	alarmIdle                       // look whether it has had no streams for too long
 )
 
 // alarm is something to do at a time. It lies in the heap of its connection.

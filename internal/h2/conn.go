@@ -22,7 +22,7 @@ type Owner interface {
 	Changed(b *Batch, c *Conn)
 }
 
-// Options is what connections share. All fields are required.
+// Options is what connections share. Limits, Budget and Counters are required.
 type Options struct {
 	Limits   Limits
 	Budget   *Budget
@@ -32,6 +32,14 @@ type Options struct {
 	KeepaliveInterval time.Duration
 	// KeepaliveTimeout is how long the answer may take.
 	KeepaliveTimeout time.Duration
+	// MaxAge is how long the connection takes streams, give or take a tenth;
+	// then it drains. 0: for ever.
+	MaxAge time.Duration
+	// AgeGrace is how long streams may go on after MaxAge; 0: until they end.
+	AgeGrace time.Duration
+	// IdleTimeout is how long a connection that opens streams may have none
+	// until it is closed. 0: for ever.
+	IdleTimeout time.Duration
 }
 
 // Why Conn.Open opens no stream, and why a connection ended.
@@ -45,6 +53,8 @@ var (
 	errNotHTTP2       = errors.New("the peer does not speak HTTP/2")
 	errDrained        = errors.New("drained")
 	errPeerClosed     = errors.New("the peer closed the connection")
+	errAged           = errors.New("calls went on for too long after the connection's greatest age")
+	errIdle           = errors.New("closed because it had no calls")
 )
 
 // Conn is one HTTP/2 connection. See the package's comment for who may call what.
@@ -111,6 +121,10 @@ type Conn struct {
 	start        alarm
 	keepalive    alarm
 	drainTimer   alarm
+	ageAlarm     alarm
+	aged         bool // it rang once
+	idleAlarm    alarm
+	idleSince    time.Time // when the last stream ended, if there is an IdleTimeout
 }
 
 // NewServer returns the side of nc that streams are opened on by the peer.
@@ -139,6 +153,7 @@ func newConn(nc net.Conn, o *Options, owner Owner, server bool) *Conn {
 	c.ring = c.onAlarm
 	c.alarms.epoch = time.Now()
 	c.start.kind, c.keepalive.kind, c.drainTimer.kind = alarmPreface, alarmKeepalive, alarmDrain
+	c.ageAlarm.kind, c.idleAlarm.kind = alarmAge, alarmIdle
 	if !server {
 		c.greet() // before the headers of any stream
 	}
@@ -211,6 +226,7 @@ func (c *Conn) begin() {
 	if c.opts.KeepaliveInterval > 0 {
 		c.alarms.set(&c.keepalive, now.Add(c.opts.KeepaliveInterval), c.ring)
 	}
+	c.beginLife(now)
 	c.mu.Unlock()
 	c.batch.Flush()
 }
@@ -364,8 +380,14 @@ func (c *Conn) remove(b *Batch, s *Stream, reset bool) {
 		c.wanted = false
 		b.changed = append(b.changed, c)
 	}
-	if c.draining == drainLast && len(c.streams) == 0 {
+	if len(c.streams) > 0 {
+		return
+	}
+	if c.draining == drainLast {
 		c.closeLocked(errDrained)
+	}
+	if c.opts.IdleTimeout > 0 {
+		c.idleSince = b.Now
 	}
 }
 

@@ -195,6 +195,10 @@ func (c *Conn) onDue(b *Batch, a *alarm) (tell func(*Batch)) {
 		if c.draining == drainNotice {
 			c.drainOn(b)
 		}
+	case alarmAge:
+		c.onAge(b)
+	case alarmIdle:
+		c.onIdle(b)
 	}
 	return nil
 }

@@ -28,6 +28,10 @@ const drainAnswer = 5 * time.Second
 func (c *Conn) Drain(b *Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.drainLocked(b)
+}
+
+func (c *Conn) drainLocked(b *Batch) {
 	switch {
 	case c.dead || c.draining != notDraining:
 	case !c.server:
