@@ -33,8 +33,11 @@ type RingHash struct {
 
 // BackendTLS is how loomd checks a backend.
 type BackendTLS struct {
-	CAFile     string `yaml:"ca_file" form:"path" doc:"PEM file with the authorities that sign the backend's certificate. The system's, unless given."`
-	ServerName string `yaml:"server_name" form:"host" doc:"The name that the certificate must have. The host of the target, unless given."`
+	CAFile             string `yaml:"ca_file" form:"path" doc:"PEM file with the authorities that sign the backend's certificate. The system's, unless given."`
+	ServerName         string `yaml:"server_name" form:"host" doc:"The name that the certificate must have. The host of the target, unless given; a target without one, such as a Unix socket, needs it."`
+	CertFile           string `yaml:"cert_file" form:"path" doc:"PEM file with loomd's own certificate, for a backend that asks for one. Read again when it changes."`
+	KeyFile            string `yaml:"key_file" form:"path" doc:"PEM file with the key of cert_file."`
+	InsecureSkipVerify bool   `yaml:"insecure_skip_verify" doc:"Take any certificate, so that anybody in between can read and change calls. For tests."`
 }
 
 // Keepalive is how a connection that fell silent is found dead.

@@ -124,6 +124,11 @@ func (l *Limits) setDefaults() {
 	// A client on a bad line needs seconds; one that sends nothing holds a
 	// file descriptor for no longer than this.
 	l.PrefaceTimeout = Duration(10 * time.Second)
+	// As for the preface.
+	l.TLSHandshakeTimeout = Duration(10 * time.Second)
+	// A core does some thousand in a second, so that nobody who is in time
+	// waits for long; and each holds some 40 KiB meanwhile.
+	l.TLSHandshakes = 512
 	// At up to 24 KiB for an idle connection about 240 MiB, and well within
 	// the usual limit of file descriptors for a service.
 	l.Connections = 10_000

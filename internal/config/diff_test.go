@@ -124,10 +124,10 @@ func TestDiff(t *testing.T) {
 func TestDiffOfBlocks(t *testing.T) {
 	before, after := mustParse(t, base), mustParse(t, base)
 	after.Backends[0].TLS = &BackendTLS{}
-	if got, want := Diff(before, after).String(), "~ backend users: tls: (none) -> on"; got != want {
+	if got, want := Diff(before, after).String(), "~ backend users: tls: (none) -> on\n~ backend users: tls.insecure_skip_verify: (none) -> false"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got, want := Diff(after, before).String(), "~ backend users: tls: on -> (none)"; got != want {
+	if got, want := Diff(after, before).String(), "~ backend users: tls: on -> (none)\n~ backend users: tls.insecure_skip_verify: false -> (none)"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	before.Backends[0].TLS = &BackendTLS{ServerName: "users.svc"}

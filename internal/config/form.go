@@ -29,6 +29,8 @@ func formOf(name string) (form, bool) {
 		return form{`[^\s/*@?#]+`, checkAuthority}, true
 	case "glob":
 		return form{`[^\s/@?#]+`, checkGlob}, true
+	case "identity":
+		return form{`[ -~]+`, checkIdentity}, true
 	case "host":
 		return form{`[A-Za-z0-9._:-]+`, checkHost}, true
 	case "browser_host":
@@ -135,6 +137,29 @@ func checkGlob(s string) error {
 		return wrong("the host has %d bytes; at most %d are allowed", len(host), maxHost)
 	case hasPort && (len(port) == 0 || len(port) > 5 || strings.Trim(port, "0123456789*") != ""):
 		return &mistake{quote(s) + ": " + quote(port) + " is not a port", "leave out the colon to match any port"}
+	}
+	return nil
+}
+
+// checkIdentity takes a SPIFFE ID, a DNS name or a common name, in which * may
+// stand.
+func checkIdentity(s string) error {
+	if s == "" {
+		return wrong("the identity is empty; leave the key out to match any client")
+	}
+	for _, r := range s {
+		if r < ' ' || r > '~' {
+			return wrong("%s: %q cannot be in an identity", quote(s), r)
+		}
+	}
+	if id, ok := strings.CutPrefix(s, "spiffe://"); ok {
+		if domain, _, _ := strings.Cut(id, "/"); domain != strings.ToLower(domain) {
+			return &mistake{"the trust domain in " + quote(s) + " is not in lower case", didYouMean("spiffe://" + strings.ToLower(domain) + id[len(domain):])}
+		}
+		return nil
+	}
+	if strings.Contains(s, "://") {
+		return &mistake{quote(s) + " is no SPIFFE ID", "write spiffe://DOMAIN/PATH"}
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func TestMinimalFileHasDefaults(t *testing.T) {
 	}})
 	equal(t, "routes", cfg.Routes, []Route{{Name: "all", Backend: "users"}})
 	equal(t, "limits", cfg.Limits, Limits{
-		PrefaceTimeout: Duration(10 * time.Second), Connections: 10_000, Streams: 1000,
+		PrefaceTimeout: Duration(10 * time.Second), TLSHandshakeTimeout: Duration(10 * time.Second), TLSHandshakes: 512, Connections: 10_000, Streams: 1000,
 		HeaderList: 64 << 10, HeaderFields: 200, Continuations: 16,
 		BufferedPerConnection: 4 << 20, StreamStall: Duration(5 * time.Minute), KeptRequest: 64 << 10,
 	})
@@ -112,7 +112,7 @@ func TestEverySupportedKey(t *testing.T) {
 	equal(t, "split of the second", len(cfg.Routes[1].Split()), 0)
 	equal(t, "split of the third", cfg.Routes[2].Split(), []WeightedBackend{{"users", 1}})
 	equal(t, "limits", cfg.Limits, Limits{
-		PrefaceTimeout: Duration(time.Second), Connections: 10, Streams: 100,
+		PrefaceTimeout: Duration(time.Second), TLSHandshakeTimeout: Duration(10 * time.Second), TLSHandshakes: 512, Connections: 10, Streams: 100,
 		HeaderList: 8 << 10, HeaderFields: 50, Continuations: 4,
 		BufferedPerConnection: 1 << 20, BufferedTotal: 1 << 30, StreamStall: Duration(90 * time.Second), KeptRequest: 0,
 	})
@@ -133,6 +133,38 @@ func TestEverySupportedKey(t *testing.T) {
 	})
 	equal(t, "metrics", *cfg.Metrics, Metrics{Address: Address{"unix", "/run/loomd/metrics.sock"}})
 	equal(t, "admin", cfg.Admin, Admin{Socket: "/run/loomd/control.sock", Group: "loom", ReadOnly: []string{"monitor", "1003"}})
+}
+
+func TestKeysAroundTLS(t *testing.T) {
+	cfg, warnings := mustLoad(t, "testdata/right/tls.yaml")
+	if len(warnings) > 0 {
+		t.Error(warnings)
+	}
+	equal(t, "listeners", cfg.Listeners, []Listener{
+		{
+			Name: "edge", Address: Address{"tcp", ":7443"}, Mode: 0o600,
+			TLS: &ListenerTLS{
+				CertFile: "/etc/loom/tls.crt", KeyFile: "/etc/loom/tls.key",
+				Certificates: []Certificate{{"/etc/loom/b.crt", "/etc/loom/b.key"}},
+				ClientCAFile: "/etc/loom/ca.crt", ClientAuth: "optional",
+			},
+			ProxyProtocol: true, IdentityMetadata: "x-client-identity",
+			MaxConnectionAge: Duration(time.Hour), AgeGrace: Duration(5 * time.Minute),
+			Limits: ListenerLimits{Connections: 100, Streams: 50},
+		},
+		{
+			Name: "open", Address: Address{"tcp", ":7444"}, Mode: 0o600,
+			TLS: &ListenerTLS{CertFile: "tls.crt", KeyFile: "tls.key", ClientAuth: "none"},
+		},
+	})
+	equal(t, "tls of users", *cfg.Backend("users").TLS, BackendTLS{
+		CAFile: "/etc/loom/ca.crt", ServerName: "users.svc", CertFile: "/etc/loom/loomd.crt", KeyFile: "/etc/loom/loomd.key",
+	})
+	equal(t, "tls of tests", *cfg.Backend("tests").TLS, BackendTLS{InsecureSkipVerify: true})
+	equal(t, "idle_timeout", cfg.Backend("users").IdleTimeout, Duration(10*time.Minute))
+	equal(t, "identity", cfg.Routes[0].Match, Match{Identity: "spiffe://acme.test/ns/prod/*"})
+	equal(t, "tls_handshake_timeout", cfg.Limits.TLSHandshakeTimeout, Duration(2*time.Second))
+	equal(t, "tls_handshakes", cfg.Limits.TLSHandshakes, 10)
 }
 
 func TestEnvironment(t *testing.T) {

@@ -30,6 +30,7 @@ type Match struct {
 	Service   string          `yaml:"service" form:"service" doc:"The full name of the gRPC service, such as acme.users.v1.Users."`
 	Method    string          `yaml:"method" form:"service" doc:"The name of the method, such as GetUser."`
 	Authority string          `yaml:"authority" form:"glob" doc:"The :authority of the call, in which * stands for any run of characters. Without a port, any port will do."`
+	Identity  string          `yaml:"identity" form:"identity" doc:"Who calls, by the client's certificate: its SPIFFE ID, else its first DNS name, else its common name; * stands for any run of characters. A client without a certificate matches none."`
 	Metadata  []MetadataMatch `yaml:"metadata" doc:"Conditions on the metadata of the call, all of which must hold."`
 	PathRegex string          `yaml:"path_regex" form:"regex" doc:"A regular expression (RE2) that is searched for in the path, such as ^/acme\\.admin\\. Anchor it to match the whole path."`
 }

@@ -3,6 +3,8 @@ package config
 // Limits bound what loomd spends on its clients.
 type Limits struct {
 	PrefaceTimeout        Duration `yaml:"preface_timeout" min:"100ms" max:"5m" doc:"How long a client may take for the connection preface and its first SETTINGS."`
+	TLSHandshakeTimeout   Duration `yaml:"tls_handshake_timeout" min:"100ms" max:"5m" doc:"How long a client may take for the TLS handshake."`
+	TLSHandshakes         int      `yaml:"tls_handshakes" min:"1" max:"100000" doc:"TLS handshakes of clients that go on at the same time, over all listeners. A further connection is closed."`
 	Connections           int      `yaml:"connections" min:"1" max:"1000000" doc:"Connections per listener. A further one gets GOAWAY and is closed."`
 	Streams               int      `yaml:"streams" min:"1" max:"1000000" doc:"Calls that a client may have open on one connection. A further one is refused with REFUSED_STREAM."`
 	HeaderList            Size     `yaml:"header_list" min:"4KiB" max:"1MiB" doc:"Size of the metadata of a call, counted as HTTP/2 does. Beyond it, the call gets RESOURCE_EXHAUSTED; beyond four times it, the connection is closed."`

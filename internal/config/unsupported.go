@@ -16,10 +16,6 @@ type unsupported struct {
 // line out, and nothing else here changes.
 func unsupportedKeys() []unsupported {
 	return []unsupported{
-		{path: "listeners[].tls"},
-		{path: "listeners[].max_connection_age"},
-		{path: "backends[].tls"},
-		{path: "backends[].idle_timeout"},
 		{path: "backends[].health"},
 		{path: "backends[].breaker"},
 		{path: "backends[].outlier"},

@@ -25,11 +25,35 @@ func (v *validator) backends() {
 		if h := b.Health; h != nil && h.Timeout > h.Interval {
 			v.wrong(path+".health.timeout", "timeout is %s, more than interval, %s: checks would overlap", h.Timeout, h.Interval)
 		}
+		if b.TLS != nil {
+			v.backendTLS(path, b)
+		}
 		if br := b.Breaker; br != nil {
 			v.breaker(path+".breaker", br)
 		}
 		if r := b.Reflection; r != nil {
 			v.binaries(path+".reflection.metadata", r.Metadata)
+		}
+	}
+}
+
+func (v *validator) backendTLS(path string, b *Backend) {
+	t := b.TLS
+	switch {
+	case t.CertFile != "" && t.KeyFile == "":
+		v.wrong(path+".tls.cert_file", "cert_file needs key_file")
+	case t.KeyFile != "" && t.CertFile == "":
+		v.wrong(path+".tls.key_file", "key_file needs cert_file")
+	}
+	if t.InsecureSkipVerify {
+		if t.CAFile != "" {
+			v.source.doubt(path+".tls.ca_file", "", "with insecure_skip_verify any certificate will do, so that ca_file is of no use")
+		}
+		return
+	}
+	for j, target := range b.Targets {
+		if t.ServerName == "" && strings.HasPrefix(target.Target, "unix:") {
+			v.wrong(fmt.Sprintf("%s.targets[%d]", path, j), "TLS to a Unix socket needs tls.server_name: there is no host that the certificate could be for")
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 func (v *validator) listeners() {
 	names := map[string]string{}
@@ -11,10 +14,27 @@ func (v *validator) listeners() {
 		if l.Address.Network == "tcp" && v.source.given(path+".mode") {
 			v.wrong(path+".mode", "mode is for Unix sockets, and this listener has the TCP address %s", l.Address)
 		}
-		if l.TLS != nil && l.TLS.ClientAuth != "none" && l.TLS.ClientCAFile == "" {
-			v.wrong(path+".tls.client_auth", "client_auth %s needs client_ca_file", l.TLS.ClientAuth)
+		if l.TLS != nil {
+			v.listenerTLS(path+".tls", l.TLS)
+		}
+		if l.AgeGrace > 0 && l.MaxConnectionAge == 0 && !v.source.given(path+".max_connection_age") {
+			v.wrong(path+".max_connection_age_grace", "max_connection_age_grace is of no use without max_connection_age")
 		}
 	}
+}
+
+func (v *validator) listenerTLS(path string, t *ListenerTLS) {
+	switch {
+	case t.ClientAuth != "none" && t.ClientCAFile == "":
+		v.wrong(path+".client_auth", "client_auth %s needs client_ca_file", t.ClientAuth)
+	case t.ClientAuth == "none" && t.ClientCAFile != "":
+		v.source.doubt(path+".client_ca_file", "add client_auth: require, or optional", "clients are not asked for a certificate, so that client_ca_file is of no use")
+	}
+}
+
+// asksClients reports whether some listener asks clients for a certificate.
+func (v *validator) asksClients() bool {
+	return slices.ContainsFunc(v.cfg.Listeners, func(l Listener) bool { return l.TLS != nil && l.TLS.ClientAuth != "none" })
 }
 
 // boundAddress is an address that loomd listens on.

@@ -32,6 +32,9 @@ func (v *validator) routes() {
 			refer(path+".mirror.backend", r.Mirror.Backend)
 		}
 		v.match(path+".match", &r.Match)
+		if r.Match.Identity != "" && !v.asksClients() {
+			v.source.doubt(path+".match.identity", "give a listener tls with client_auth", "no listener asks clients for a certificate, so that nobody matches")
+		}
 		v.times(path, r)
 		v.edit(path+".metadata.request", &r.Metadata.Request)
 		v.edit(path+".metadata.response", &r.Metadata.Response)
@@ -48,12 +51,12 @@ func (v *validator) routes() {
 // could not be read has some.
 func (v *validator) matchesAll(path string, r *Route) bool {
 	m := &r.Match
-	for _, key := range []string{"service", "method", "authority", "metadata", "path_regex"} {
+	for _, key := range []string{"service", "method", "authority", "identity", "metadata", "path_regex"} {
 		if v.source.given(path + ".match." + key) {
 			return false
 		}
 	}
-	return m.Service == "" && m.Method == "" && m.Authority == "" && m.PathRegex == "" && len(m.Metadata) == 0
+	return m.Service == "" && m.Method == "" && m.Authority == "" && m.Identity == "" && m.PathRegex == "" && len(m.Metadata) == 0
 }
 
 // destination wants exactly one of backend, backends and deny.
