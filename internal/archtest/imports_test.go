@@ -26,6 +26,8 @@ var house = []string{
 	"internal/backend",
 	"internal/h2",
 	"internal/breaker",
+	"internal/pki",
+	"internal/proxyproto",
 	"internal/route",
 	"internal/capture",
 	"internal/filter",
@@ -52,7 +54,7 @@ type rule struct {
 var rules = []rule{
 	{
 		why:  "it is a part that server fits together with others, so it stands alone",
-		from: oneOf("internal/h2", "internal/breaker", "internal/hotrestart", "internal/config", "internal/route", "internal/callevent", "internal/filter"),
+		from: oneOf("internal/h2", "internal/breaker", "internal/pki", "internal/proxyproto", "internal/hotrestart", "internal/config", "internal/route", "internal/callevent", "internal/filter"),
 		to:   under("internal"),
 	},
 	{

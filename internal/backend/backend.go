@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"loom/internal/h2"
+	"loom/internal/pki"
 )
 
 // Target is a place where endpoints are found.
@@ -47,7 +48,9 @@ type Options struct {
 	// first SETTINGS.
 	ConnectTimeout time.Duration
 	H2             *h2.Options
-	Counters       *Counters // nil: nobody counts
+	// TLS is how connections are secured; nil: they are in clear text.
+	TLS      *pki.Client
+	Counters *Counters // nil: nobody counts
 	// Moved is told that the set of endpoints is another one; nil: nobody is.
 	// It returns soon.
 	Moved func()

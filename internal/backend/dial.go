@@ -78,7 +78,7 @@ func (e *Endpoint) run() (*h2.Conn, error) {
 	k := e.backend
 	ctx, cancel := context.WithTimeout(k.ctx, k.opts.ConnectTimeout)
 	defer cancel()
-	nc, err := k.opts.Dial(ctx, e.network, e.address)
+	nc, err := e.reach(ctx)
 	if err != nil {
 		if e.timedOut(ctx) {
 			return nil, fmt.Errorf("connect to %s: no connection within %v", e.name, k.opts.ConnectTimeout)
@@ -95,17 +95,13 @@ func (e *Endpoint) run() (*h2.Conn, error) {
 			c.Close()
 		}
 	})()
-	if err = plain(c.Serve()); err == nil {
+	if err = c.Serve(); err == nil {
 		err = errors.New("closed by the peer")
 	}
-	switch {
-	case c.Settled():
-		return c, fmt.Errorf("connection to %s: %w", e.name, err)
-	case e.timedOut(ctx):
-		return c, fmt.Errorf("connect to %s: no SETTINGS within %v; does it speak HTTP/2 in clear text?", e.name, k.opts.ConnectTimeout)
-	default:
-		return c, fmt.Errorf("connect to %s: %w before its SETTINGS came; does it speak HTTP/2 in clear text?", e.name, err)
+	if c.Settled() {
+		return c, fmt.Errorf("connection to %s: %w", e.name, plain(err))
 	}
+	return c, e.unsettled(err, e.timedOut(ctx))
 }
 
 // timedOut reports whether the time to connect is over, and counts it then.

@@ -17,6 +17,7 @@ type Endpoint struct {
 	network string
 	address string
 	name    string // address as people write it
+	host    string // whose certificate it shows
 	weight  int    // 1 or more
 
 	active   atomic.Bool                // calls go to it; set under backend.mu

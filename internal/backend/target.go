@@ -196,6 +196,7 @@ func (k *Backend) merge(old []*Endpoint) []*Endpoint {
 			e := known[p]
 			if e == nil {
 				e = newEndpoint(k, t.network, address, t.weight)
+				e.host = t.serverName()
 			}
 			list = append(list, e)
 		}

@@ -291,6 +291,8 @@ func (c *Conn) fill() (eof bool, err error) {
 	cause := c.cause
 	c.mu.Unlock()
 	switch {
+	case isAlert(err):
+		return false, err // it says more than a write that failed
 	case errors.Is(cause, errPeerClosed), cause == nil && isEOF(err):
 		return true, nil
 	case cause != nil:

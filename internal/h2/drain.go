@@ -211,6 +211,12 @@ func isEOF(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
+// isAlert reports whether the peer's TLS layer said why it ended.
+func isAlert(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
+}
+
 // Refuse tells a peer that has just connected that it gets no connection,
 // and closes nc. It takes as long as the peer needs to go, a second at most.
 func Refuse(nc net.Conn, reason string) {

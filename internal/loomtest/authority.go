@@ -30,7 +30,7 @@ type Authority struct {
 func NewAuthority(t testing.TB, name string) *Authority {
 	t.Helper()
 	template := &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		Subject: pkix.Name{CommonName: name}, NotBefore: longAgo(), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	a := &Authority{t: t, key: newKey(t)}
@@ -42,6 +42,9 @@ func NewAuthority(t testing.TB, name string) *Authority {
 	a.PEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	return a
 }
+
+// longAgo is before the time in a bubble of testing/synctest.
+func longAgo() time.Time { return time.Date(1990, time.January, 1, 0, 0, 0, 0, time.UTC) }
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
@@ -70,7 +73,7 @@ func sign(t testing.TB, template, parent *x509.Certificate, public *ecdsa.Public
 // URIs. To be told from others it may be changed before it is signed.
 func Named(names ...string) *x509.Certificate {
 	c := &x509.Certificate{
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		NotBefore: longAgo(), NotAfter: time.Now().Add(24 * time.Hour),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
