@@ -173,7 +173,9 @@ func configuration(ctx context.Context, f *flags, env lookupEnv) (*demoParts, *c
 		demo, cfg, err := newDemo(ctx, f)
 		return demo, cfg, "", err
 	case f.config != "":
-		cfg, warnings, err := config.Load(f.config, env)
+		cfg, warnings, err := config.LoadWith(f.config, env, func(c *config.Config) []config.Finding {
+			return server.CheckFiles(c, time.Now(), f.check)
+		})
 		return nil, cfg, warnings.String(), err
 	default:
 		cfg, err := config.ForBackend(f.listen, f.backend, unlessOff(f.inspector), unlessOff(f.metrics))

@@ -12,6 +12,24 @@ import (
 // [Errors]; a file that cannot be read gives an error that wraps the one of
 // the system. A file of more than 1 MiB is refused without being parsed.
 func Load(path string, env func(string) (string, bool)) (*Config, Warnings, error) {
+	return LoadWith(path, env, nil)
+}
+
+// Finding is something about a key that does not show in the file alone.
+type Finding struct {
+	// Path is that of the key, such as listeners[0].tls.cert_file.
+	Path      string
+	Msg, Hint string
+	// Doubt makes it a warning instead of a mistake.
+	Doubt bool
+}
+
+// Look examines what a configuration refers to, such as files. It is asked
+// only about one without mistakes; nil: nobody looks.
+type Look func(*Config) []Finding
+
+// LoadWith is Load for who has somebody look further.
+func LoadWith(path string, env func(string) (string, bool), look Look) (*Config, Warnings, error) {
 	file, err := os.Open(path) //nolint:gosec // the path is the operator's to choose
 	if err != nil {
 		return nil, nil, fmt.Errorf("read configuration: %w", err)
@@ -23,11 +41,15 @@ func Load(path string, env func(string) (string, bool)) (*Config, Warnings, erro
 	if err != nil {
 		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, src, env)
+	return parse(path, src, env, look)
 }
 
 // Parse reads src as Load reads a file; name stands for it in errors.
 func Parse(name string, src []byte, env func(string) (string, bool)) (*Config, Warnings, error) {
+	return parse(name, src, env, nil)
+}
+
+func parse(name string, src []byte, env func(string) (string, bool), look Look) (*Config, Warnings, error) {
 	doc, mistakes := parseDocument(name, src)
 	if doc.root == nil {
 		return nil, nil, Errors(mistakes.sorted())
@@ -40,6 +62,9 @@ func Parse(name string, src []byte, env func(string) (string, bool)) (*Config, W
 	if d.budget >= 0 {
 		v := &validator{cfg: cfg, source: &fileSource{marks: d.marks, errors: mistakes, warnings: warnings}}
 		v.validate()
+		if len(mistakes.list) == 0 && look != nil {
+			v.found(look(cfg))
+		}
 	}
 	if len(mistakes.list) > 0 {
 		// What looks doubtful may just follow from a mistake.

@@ -21,6 +21,17 @@ func (v *validator) validate() {
 	v.limits()
 }
 
+// found records what somebody found who looked further.
+func (v *validator) found(all []Finding) {
+	for _, f := range all {
+		if f.Doubt {
+			v.source.doubt(f.Path, f.Hint, f.Msg)
+		} else {
+			v.source.wrong(f.Path, f.Hint, f.Msg)
+		}
+	}
+}
+
 // wrong records a mistake without a hint.
 func (v *validator) wrong(path, format string, args ...any) {
 	v.source.wrong(path, "", fmt.Sprintf(format, args...))

@@ -17,6 +17,9 @@ func (v *validator) listeners() {
 		if l.TLS != nil {
 			v.listenerTLS(path+".tls", l.TLS)
 		}
+		if isBinary(l.IdentityMetadata) {
+			v.wrong(path+".identity_metadata", "an identity is text, and %s, whose name ends in -bin, is not", l.IdentityMetadata)
+		}
 		if l.AgeGrace > 0 && l.MaxConnectionAge == 0 && !v.source.given(path+".max_connection_age") {
 			v.wrong(path+".max_connection_age_grace", "max_connection_age_grace is of no use without max_connection_age")
 		}

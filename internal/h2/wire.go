@@ -43,13 +43,13 @@ func NewWire(nc net.Conn) *Wire { return &Wire{Conn: nc, plain: newPlainSocket(n
 
 // errNoInput says that nothing is there to be read. TLS takes it for a
 // time-out and can be asked again.
-var errNoInput net.Error = noInput{}
+var errNoInput net.Error = noInputError{}
 
-type noInput struct{}
+type noInputError struct{}
 
-func (noInput) Error() string   { return "nothing to read" }
-func (noInput) Timeout() bool   { return true }
-func (noInput) Temporary() bool { return true }
+func (noInputError) Error() string   { return "nothing to read" }
+func (noInputError) Timeout() bool   { return true }
+func (noInputError) Temporary() bool { return true }
 
 // Read is for the TLS layer.
 func (w *Wire) Read(p []byte) (int, error) {

@@ -22,6 +22,16 @@ type ListenerView struct {
 	Name    string `json:"name"`
 	Address string `json:"address"` // host:port, or unix:PATH
 	TLS     bool   `json:"tls"`
+	// Certificates are those that clients get to see.
+	Certificates []CertificateView `json:"certificates,omitempty"`
+	Problem      string            `json:"problem,omitempty"` // with the file of those who sign clients'
+}
+
+// CertificateView is a certificate of a listener.
+type CertificateView struct {
+	Name    string `json:"name"`            // whom it is for
+	Expires string `json:"expires"`         // date and time, UTC
+	Error   string `json:"error,omitempty"` // why newer files are not in force
 }
 
 type captureView struct {

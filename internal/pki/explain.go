@@ -13,14 +13,14 @@ import (
 
 // Alerts that say something about us (RFC 8446, section 6.2).
 const (
-	alertHandshakeFailure    tls.AlertError = 40
-	alertBadCertificate      tls.AlertError = 42
-	alertUnknownAuthority    tls.AlertError = 48
-	alertExpired             tls.AlertError = 45
-	alertProtocolVersion     tls.AlertError = 70
-	alertUnrecognizedName    tls.AlertError = 112
-	alertCertificateRequired tls.AlertError = 116
-	alertNoProtocol          tls.AlertError = 120
+	alertHandshakeFailure    = 40
+	alertBadCertificate      = 42
+	alertUnknownAuthority    = 48
+	alertExpired             = 45
+	alertProtocolVersion     = 70
+	alertUnrecognizedName    = 112
+	alertCertificateRequired = 116
+	alertNoProtocol          = 120
 )
 
 var errBackendNoH2 = errors.New("it speaks TLS, but not HTTP/2 in it (no h2 by ALPN)")
@@ -80,8 +80,8 @@ func namesOr(c *x509.Certificate) []string {
 // explainAlert says what a server has against us. The type of an alert that
 // came is not exported, but its text is that of the one which is.
 func explainAlert(err error) error {
-	is := func(alerts ...tls.AlertError) bool {
-		return slices.ContainsFunc(alerts, func(a tls.AlertError) bool { return a.Error() == err.Error() })
+	is := func(alerts ...uint8) bool {
+		return slices.ContainsFunc(alerts, func(a uint8) bool { return tls.AlertError(a).Error() == err.Error() })
 	}
 	switch {
 	case is(alertCertificateRequired):

@@ -54,7 +54,7 @@ func readBinary(r io.Reader) (Header, error) {
 // parseBody reads addresses, and holds the TLVs behind them to their lengths.
 func parseBody(family byte, body []byte) (Header, error) {
 	var h Header
-	length := 0
+	var length int
 	switch family {
 	case tcp4, udp4:
 		length = 2*4 + 4

@@ -60,7 +60,7 @@ func benchmarkUnary(b *testing.B, rule route.Rule) {
 	}
 	near, far := tcpPair(b)
 	client := h2.NewClient(near, opts, peer)
-	serve(r.Conn(far))
+	serve(r.Conn(far, relay.Caller{}))
 	serve(client)
 	defer client.Close()
 	call := benchCalls(client)

@@ -70,7 +70,7 @@ func (d *downLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 	c.upEnd = end
 	if o := c.conn.relay.opts.Observer; o != nil {
 		c.follower = o.Begin(callevent.Call{
-			ID: c.id, At: b.Now, Peer: c.conn.peer, Path: c.request.path, Authority: c.request.authority,
+			ID: c.id, At: b.Now, Peer: c.conn.caller.Peer, Path: c.request.path, Authority: c.request.authority,
 			Timeout: c.request.timeout, Fields: fields,
 		})
 	}
@@ -90,7 +90,11 @@ func (d *downLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 
 // begin routes the call and sends it on its way.
 func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
-	c.route = c.conn.relay.opts.Routes.Find(c.request.path, c.request.authority, fields)
+	caller := &c.conn.caller
+	if caller.IdentityMetadata != "" {
+		fields = caller.introduce(fields)
+	}
+	c.route = c.conn.relay.opts.Routes.FindAs(caller.Identity, c.request.path, c.request.authority, fields)
 	switch {
 	case c.route == nil:
 		c.refuse(b, &refusal{codes.Unimplemented, ReasonNoRoute, "no route for " + c.request.path})

@@ -45,7 +45,7 @@ func (c *Call) rewrite(fields []h2.Field) []h2.Field {
 		fields = edit(fields, &rule.Request)
 	}
 	if rule.ForwardedFor {
-		fields = forwardedFor(fields, c.conn.peer)
+		fields = forwardedFor(fields, c.conn.caller.Peer)
 	}
 	return fields
 }

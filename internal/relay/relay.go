@@ -78,8 +78,14 @@ func New(o Options) (*Relay, error) {
 
 // Conn returns the downstream side of a connection; its Serve relays the
 // calls that come in on it.
-func (r *Relay) Conn(nc net.Conn) *h2.Conn {
-	return h2.NewServer(nc, r.opts.H2, &downstream{relay: r, peer: peerName(nc)})
+func (r *Relay) Conn(nc net.Conn, c Caller) *h2.Conn {
+	if c.H2 == nil {
+		c.H2 = r.opts.H2
+	}
+	if c.Peer == "" {
+		c.Peer = peerName(nc)
+	}
+	return h2.NewServer(nc, c.H2, &downstream{relay: r, caller: c})
 }
 
 // OpenCalls returns how many calls are open.
@@ -90,8 +96,9 @@ func (r *Relay) Calls() uint64 { return r.lastCall.Load() }
 
 // downstream is a connection that calls come in on.
 type downstream struct {
-	relay *Relay
-	peer  string
+	// Immutable.
+	relay  *Relay
+	caller Caller
 }
 
 // Accept makes the call of a stream that the peer opens.

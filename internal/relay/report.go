@@ -66,7 +66,7 @@ func (c *Call) report(b *h2.Batch, ender callevent.Ender, reason string) {
 			Route:     c.routeName(),
 			Backend:   c.backendName(),
 			Endpoint:  c.endpointName(),
-			Peer:      c.conn.peer,
+			Peer:      c.conn.caller.Peer,
 			Attempts:  c.attempts,
 			Up:        c.traffic[callevent.Up],
 			Down:      c.traffic[callevent.Down],

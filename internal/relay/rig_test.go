@@ -52,6 +52,7 @@ type rigOptions struct {
 	others      []string // further backends, in memory
 	breakers    map[string]relay.Breaker
 	policies    map[string]relay.Policy
+	caller      relay.Caller
 }
 
 // otherBackend is a further backend of a rig, or a further endpoint of "b".
@@ -178,7 +179,7 @@ func (r *rig) connect() net.Conn {
 }
 
 func (r *rig) serve(conn net.Conn) *h2.Conn {
-	c := r.relay.Conn(conn)
+	c := r.relay.Conn(conn, r.opts.caller)
 	r.serving.Go(func() { _ = c.Serve() })
 	return c
 }

@@ -95,18 +95,21 @@ func splitAuthority(text string) (host, port string) {
 	return strings.TrimSuffix(host, "."), port
 }
 
-// glob reports whether all of text matches pattern, in which * stands for any
-// run of bytes. Pattern is in lower case, text in any. When a comparison
-// fails, only the last star seen has to take one byte more: giving an earlier
-// one more could not help, since what follows it has already been found.
-func glob(pattern, text string) bool {
+// glob is globBy for a pattern in lower case and a text in any.
+func glob(pattern, text string) bool { return globBy(pattern, text, lower) }
+
+// globBy reports whether all of text, once folded, matches pattern, in which *
+// stands for any run of bytes. When a comparison fails, only the last star seen
+// has to take one byte more: giving an earlier one more could not help, since
+// what follows it has already been found.
+func globBy(pattern, text string, fold func(byte) byte) bool {
 	p, star, retry := 0, -1, 0
 	for t := 0; t < len(text); {
 		switch {
 		case p < len(pattern) && pattern[p] == '*':
 			star, retry = p, t
 			p++
-		case p < len(pattern) && pattern[p] == lower(text[t]):
+		case p < len(pattern) && pattern[p] == fold(text[t]):
 			p++
 			t++
 		case star >= 0:

@@ -97,6 +97,10 @@ func (r *Route) compileMatch(m Match) error {
 	if r.authority, err = compileAuthority(m.Authority); err != nil {
 		errs = append(errs, err)
 	}
+	if len(m.Identity) > maxIdentity {
+		errs = append(errs, fmt.Errorf("identity has %d bytes; at most %d are allowed", len(m.Identity), maxIdentity))
+	}
+	r.identity = m.Identity
 	if m.PathRegex != "" {
 		if r.path, err = regexp.Compile(m.PathRegex); err != nil {
 			errs = append(errs, fmt.Errorf("path_regex: %w", err))

@@ -8,7 +8,7 @@
 // names exactly (service, method, authority without a wildcard), so a rule
 // costs a call something only if the call agrees with the rule on all of
 // these. What is left to be tried one after the other are rules that share
-// such an entry: path_regex, authority globs and metadata.
+// such an entry: path_regex, globs of authorities and identities, and metadata.
 //
 // Pitfalls: regular expressions search, as Go's do, so anchor them with ^ and
 // $ where the whole text is meant. An authority without a port in a rule
@@ -78,6 +78,9 @@ type Match struct {
 	// each * stands for any run of characters, dots included and none
 	// allowed. Case does not matter, neither does a final dot of the host.
 	Authority string
+	// Identity is who calls, in which each * stands for any run of characters.
+	// Case matters. A call without an identity does not match.
+	Identity string
 	// PathRegex is searched for in the whole path, the leading slash
 	// included.
 	PathRegex string

@@ -28,6 +28,7 @@ type Route struct {
 	Index int
 
 	authority pattern
+	identity  string // empty: any caller
 	path      *regexp.Regexp
 	metadata  []metadataMatcher
 	// shares[i] is the sum of the weights of the backends up to and with i.
@@ -66,6 +67,8 @@ type call struct {
 	// longest host that a rule can name.
 	lower [maxHost]byte
 	mixed bool
+
+	identity string
 }
 
 // Find returns the first route in the order of the rules that matches a call,
@@ -75,7 +78,12 @@ type call struct {
 // names one. Fields are all header fields of the call; their names are in
 // lower case, as HTTP/2 demands. Find does not keep them and does not allocate.
 func (t *Table) Find(path, authority string, fields []hpack.HeaderField) *Route {
-	var c call
+	return t.FindAs("", path, authority, fields)
+}
+
+// FindAs is Find for a caller of the identity given; empty: nobody knows it.
+func (t *Table) FindAs(identity, path, authority string, fields []hpack.HeaderField) *Route {
+	c := call{identity: identity}
 	c.fill(path, authority)
 	var best *Route
 	for i := range t.indexes {
@@ -146,7 +154,7 @@ func (c *call) fill(path, authority string) {
 // matches checks what the index has not: ports, globs, expressions, metadata.
 // The order is from cheap to dear.
 func (r *Route) matches(c *call, fields []hpack.HeaderField) bool {
-	if !r.authority.matches(c.host, c.port) {
+	if !r.authority.matches(c.host, c.port) || r.identity != "" && !isCaller(r.identity, c.identity) {
 		return false
 	}
 	for i := range r.metadata {

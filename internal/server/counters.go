@@ -12,10 +12,14 @@ import (
 
 // Counters counts how often each limit was hit.
 type Counters struct {
-	H2                 h2.Counters
-	Relay              relay.Counters
-	Backend            backend.Counters
-	ConnectionsRefused atomic.Uint64 // beyond limits.connections of a listener
+	H2                   h2.Counters
+	Relay                relay.Counters
+	Backend              backend.Counters
+	ConnectionsRefused   atomic.Uint64 // beyond limits.connections of a listener
+	TLSHandshakesRefused atomic.Uint64 // beyond limits.tls_handshakes
+	TLSHandshakeTimeouts atomic.Uint64 // beyond limits.tls_handshake_timeout
+	TLSHandshakesFailed  atomic.Uint64 // for any other reason
+	ProxyHeadersRefused  atomic.Uint64 // malformed, or not there in time
 }
 
 // limit is a bound and how often it was hit.
@@ -30,6 +34,10 @@ func (c *Counters) limits() []limit {
 	h := &c.H2
 	return []limit{
 		{"connections_refused", "Connections beyond limits.connections of a listener.", &c.ConnectionsRefused},
+		{"tls_handshakes_refused", "Connections closed because too many TLS handshakes went on.", &c.TLSHandshakesRefused},
+		{"tls_handshake_timeouts", "Connections closed because the client did not finish its TLS handshake in time.", &c.TLSHandshakeTimeouts},
+		{"tls_handshakes_failed", "Connections closed because client and listener found no common ground in the TLS handshake.", &c.TLSHandshakesFailed},
+		{"proxy_headers_refused", "Connections closed because their PROXY header was malformed or did not come in time.", &c.ProxyHeadersRefused},
 		{"preface_timeouts", "Connections closed because the peer did not finish its preface and SETTINGS in time.", &h.PrefaceTimeouts},
 		{"streams_refused", "Streams beyond those that a peer may have open at once.", &h.StreamsRefused},
 		{"header_lists_too_large", "Header lists too large or of too many fields.", &h.HeaderLists},

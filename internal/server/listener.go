@@ -14,6 +14,8 @@ import (
 
 	"loom/internal/config"
 	"loom/internal/h2"
+	"loom/internal/pki"
+	"loom/internal/relay"
 )
 
 var (
@@ -24,21 +26,33 @@ var (
 // listener is a socket that calls come in on, and the connections it has.
 type listener struct {
 	// Immutable.
-	name string
-	net  net.Listener
-	most int           // connections at a time
-	done chan struct{} // closed by close
-	path string        // of a Unix socket; empty for others
-	file fs.FileInfo   // of path, as we made it
+	name    string
+	net     net.Listener
+	most    int           // connections at a time
+	done    chan struct{} // closed by close
+	path    string        // of a Unix socket; empty for others
+	file    fs.FileInfo   // of path, as we made it
+	secure  *pki.Server   // nil: clear text
+	proxied bool          // connections begin with a PROXY header
+	caller  relay.Caller  // what is known of each who calls
+
+	turned seldom // away: lines of the log
 
 	mu sync.Mutex
 	// Guarded by mu.
-	conns  map[*h2.Conn]struct{}
+	guests map[*guest]struct{}
 	closed bool
 }
 
+// guest is a connection of a listener, from the moment it is accepted.
+type guest struct {
+	nc   net.Conn // immutable: as it was accepted
+	conn *h2.Conn // guarded by listener.mu; nil until it speaks HTTP/2
+}
+
+// listen binds a listener without anything before HTTP/2.
 func (s *Server) listen(c *config.Listener, most int) (*listener, error) {
-	l := &listener{name: c.Name, most: most, done: make(chan struct{}), conns: make(map[*h2.Conn]struct{})}
+	l := &listener{name: c.Name, most: most, done: make(chan struct{}), guests: make(map[*guest]struct{})}
 	var err error
 	if c.Address.Network == "unix" {
 		l.path = c.Address.Text
@@ -103,16 +117,16 @@ func (s *Server) accept(l *listener) {
 			continue
 		}
 		pause = 0
-		c := s.relay.Conn(nc)
-		if err := l.add(c); errors.Is(err, errListenerFull) {
+		g := &guest{nc: nc}
+		if err := l.add(g); errors.Is(err, errListenerFull) {
 			s.counters.ConnectionsRefused.Add(1)
-			s.refuse(nc)
+			s.refuse(l, nc)
 			continue
 		} else if err != nil {
 			_ = nc.Close()
 			continue
 		}
-		s.conns.Go(func() { s.serve(l, c) })
+		s.conns.Go(func() { s.serve(l, g) })
 	}
 }
 
@@ -122,12 +136,16 @@ const refusals = 64
 
 // refuse tells a peer that there are too many connections, without keeping
 // the next one waiting.
-func (s *Server) refuse(nc net.Conn) {
+func (s *Server) refuse(l *listener, nc net.Conn) {
 	select {
 	case s.refusing <- struct{}{}:
 		s.conns.Go(func() {
-			h2.Refuse(nc, "too many connections")
-			<-s.refusing
+			defer func() { <-s.refusing }()
+			if received, _, err := s.receive(l, nc); err == nil {
+				h2.Refuse(received, "too many connections")
+			} else {
+				_ = nc.Close()
+			}
 		})
 	default:
 		_ = nc.Close()
@@ -135,32 +153,70 @@ func (s *Server) refuse(nc net.Conn) {
 }
 
 // serve runs one connection.
-func (s *Server) serve(l *listener, c *h2.Conn) {
-	err := c.Serve()
-	l.remove(c)
-	if err != nil && !errors.Is(err, h2.ErrClosed) {
+func (s *Server) serve(l *listener, g *guest) {
+	defer l.remove(g)
+	nc, caller, err := s.receive(l, g.nc)
+	if err != nil {
+		_ = g.nc.Close()
+		s.turnedAway(l, g, err)
+		return
+	}
+	c := s.relay.Conn(nc, caller)
+	if !l.settle(g, c) {
+		c.Close() // the listener closed meanwhile
+	}
+	s.serveConn(l, c)
+}
+
+func (s *Server) serveConn(l *listener, c *h2.Conn) {
+	if err := c.Serve(); err != nil && !errors.Is(err, h2.ErrClosed) {
 		s.log.Debug("connection ended", zap.String("listener", l.name),
 			zap.Stringer("peer", c.NetConn().RemoteAddr()), zap.Error(err))
 	}
 }
 
-// add makes c one of the listener's connections, if it may have one more.
-func (l *listener) add(c *h2.Conn) error {
+// add makes g one of the listener's connections, if it may have one more.
+func (l *listener) add(g *guest) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.closed:
 		return errListenerClosed
-	case len(l.conns) >= l.most:
+	case len(l.guests) >= l.most:
 		return errListenerFull
 	}
-	l.conns[c] = struct{}{}
+	l.guests[g] = struct{}{}
 	return nil
 }
 
-func (l *listener) remove(c *h2.Conn) {
+// invite is add for a connection of our own, which running serves. It counts
+// in running only while the listener is open: afterwards somebody may wait.
+func (l *listener) invite(g *guest, running *sync.WaitGroup, serve func()) error {
 	l.mu.Lock()
-	delete(l.conns, c)
+	defer l.mu.Unlock()
+	if l.closed {
+		return errListenerClosed
+	}
+	l.guests[g] = struct{}{}
+	running.Go(func() {
+		defer l.remove(g)
+		serve()
+	})
+	return nil
+}
+
+// settle notes that g speaks HTTP/2 on c from now on. It reports false when
+// the listener takes no more.
+func (l *listener) settle(g *guest, c *h2.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g.conn = c
+	return !l.closed
+}
+
+func (l *listener) remove(g *guest) {
+	l.mu.Lock()
+	delete(l.guests, g)
 	l.mu.Unlock()
 }
 
@@ -178,18 +234,28 @@ func (l *listener) close() error {
 	return err
 }
 
+// drain lets the calls that are open end. Who has not come as far as HTTP/2
+// has none, and finds a listener elsewhere.
 func (l *listener) drain(b *h2.Batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for c := range l.conns {
-		c.Drain(b)
+	for g := range l.guests {
+		if g.conn != nil {
+			g.conn.Drain(b)
+		} else {
+			_ = g.nc.Close()
+		}
 	}
 }
 
 func (l *listener) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for c := range l.conns {
-		c.Close()
+	for g := range l.guests {
+		if g.conn != nil {
+			g.conn.Close()
+		} else {
+			_ = g.nc.Close()
+		}
 	}
 }

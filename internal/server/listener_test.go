@@ -15,7 +15,6 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/net/http2"
 
-	"loom/internal/h2"
 	"loom/internal/loomtest"
 )
 
@@ -93,7 +92,7 @@ func serveOn(t *testing.T, ln net.Listener) *running {
 		t.Fatal(err)
 	}
 	s.listeners = append(s.listeners, &listener{
-		name: "plain", net: ln, most: 10, done: make(chan struct{}), conns: make(map[*h2.Conn]struct{}),
+		name: "plain", net: ln, most: 10, done: make(chan struct{}), guests: make(map[*guest]struct{}),
 	})
 	return run(t, s, log)
 }

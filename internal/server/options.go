@@ -18,18 +18,23 @@ import (
 func h2Limits(l *config.Limits) h2.Limits {
 	out := h2.DefaultLimits()
 	out.Preface = time.Duration(l.PrefaceTimeout)
-	out.Streams = l.Streams
 	out.HeaderList = int(l.HeaderList)
 	out.HeaderFields = l.HeaderFields
 	out.Continuations = l.Continuations
 	out.Buffered = int(l.BufferedPerConnection)
 	out.Stall = time.Duration(l.StreamStall)
-	// A deadline may end every open call at once, and those that follow.
-	out.EarlyResets.Burst = 2 * l.Streams
 	// Credit that is out counts as used: it may be no more than a quarter.
 	out.ConnWindow = min(out.ConnWindow, max(out.Buffered/4, out.StreamWindow))
 	out.MaxWindow = min(out.MaxWindow, out.Buffered)
-	return out
+	return withStreams(out, l.Streams)
+}
+
+// withStreams returns limits under which a peer may have n streams open.
+func withStreams(l h2.Limits, n int) h2.Limits {
+	l.Streams = n
+	// A deadline may end every open call at once, and those that follow.
+	l.EarlyResets.Burst = 2 * n
+	return l
 }
 
 func backendOptions(c *config.Backend, limits h2.Limits, budget *h2.Budget, counters *Counters) backend.Options {
@@ -48,6 +53,7 @@ func backendOptions(c *config.Backend, limits h2.Limits, budget *h2.Budget, coun
 			Counters:          &counters.H2,
 			KeepaliveInterval: time.Duration(c.Keepalive.Interval),
 			KeepaliveTimeout:  time.Duration(c.Keepalive.Timeout),
+			IdleTimeout:       time.Duration(c.IdleTimeout),
 		},
 	}
 	o.H2.Limits.Preface = o.ConnectTimeout
@@ -88,6 +94,7 @@ func compileRoutes(routes []config.Route) (*route.Table, error) {
 				Service:   r.Match.Service,
 				Method:    r.Match.Method,
 				Authority: r.Match.Authority,
+				Identity:  r.Match.Identity,
 				PathRegex: r.Match.PathRegex,
 			},
 		}

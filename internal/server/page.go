@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"loom/internal/config"
+	"loom/internal/pki"
 )
 
 // maxTokenFile bounds what is read of a token file, in bytes: whoever names
@@ -18,15 +19,16 @@ import (
 const maxTokenFile = 4 << 10
 
 // listenPage binds the address of the inspector. Browsers speak HTTP/1.1 on it,
-// inside of TLS if there is a certificate.
-func listenPage(in *config.Inspector) (net.Listener, error) {
+// inside of TLS if there is a certificate. Report is told of one that changed
+// and cannot be used.
+func listenPage(in *config.Inspector, report func(error)) (net.Listener, error) {
 	var secure *tls.Config
 	if in.TLS != nil {
-		pair, err := tls.LoadX509KeyPair(in.TLS.CertFile, in.TLS.KeyFile)
+		pair, err := pki.LoadPair(in.TLS.CertFile, in.TLS.KeyFile, report)
 		if err != nil {
 			return nil, fmt.Errorf("inspector: load the certificate: %w", err)
 		}
-		secure = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		secure = &tls.Config{GetCertificate: pair.GetCertificate, MinVersion: tls.VersionTLS12}
 	}
 	a := in.Address
 	l, err := new(net.ListenConfig).Listen(context.Background(), a.Network, a.Text)

@@ -12,12 +12,12 @@ import (
 )
 
 // info is what the inspector says of this process.
-func (s *Server) info(cfg *config.Config, o Options, generation uint64) inspector.Info {
+func (s *Server) info(o Options, generation uint64) inspector.Info {
 	return inspector.Info{
 		Generation: generation,
 		Version:    o.Version,
-		Listeners:  s.listenerViews(cfg),
-		Sample:     "grpcurl -plaintext " + sampleAddress(s.listeners[0].address()) + " list",
+		Listeners:  s.listenerViews(),
+		Sample:     "grpcurl " + sampleSecurity(s.listeners[0]) + " " + sampleAddress(s.listeners[0].address()) + " list",
 	}
 }
 
@@ -29,10 +29,28 @@ func sampleAddress(address string) string {
 	return address
 }
 
-func (s *Server) listenerViews(cfg *config.Config) []inspector.ListenerView {
+// sampleSecurity is what makes a command speak what the listener does.
+func sampleSecurity(l *listener) string {
+	if l.secure != nil {
+		return "-insecure"
+	}
+	return "-plaintext"
+}
+
+func (s *Server) listenerViews() []inspector.ListenerView {
 	var views []inspector.ListenerView
-	for i, l := range s.listeners {
-		views = append(views, inspector.ListenerView{Name: l.name, Address: l.address(), TLS: cfg.Listeners[i].TLS != nil})
+	for _, l := range s.listeners {
+		v := inspector.ListenerView{Name: l.name, Address: l.address(), TLS: l.secure != nil}
+		if l.secure != nil {
+			st := l.secure.Status()
+			for _, c := range st.Certificates {
+				v.Certificates = append(v.Certificates, inspector.CertificateView{
+					Name: strings.Join(c.Names, ", "), Expires: c.NotAfter.UTC().Format(time.DateTime), Error: c.Problem,
+				})
+			}
+			v.Problem = st.Problem
+		}
+		views = append(views, v)
 	}
 	return views
 }
@@ -46,7 +64,7 @@ func (s *Server) panels(w *watch, cfg *config.Config, o Options, generation uint
 		Config: func() inspector.ConfigView {
 			return inspector.ConfigView{Path: o.ConfigPath, Loaded: started, Text: config.Show(cfg)}
 		},
-		Status: func() inspector.StatusView { return s.statusView(cfg, o, generation, started) },
+		Status: func() inspector.StatusView { return s.statusView(o, generation, started) },
 	}
 }
 
@@ -110,6 +128,9 @@ func (s *Server) backendViews(cfg *config.Config, t *tally) []inspector.BackendV
 		for _, target := range b.Targets {
 			v.Targets = append(v.Targets, target.Target)
 		}
+		if c := s.tls[b.Name]; c != nil {
+			v.Problems = append(v.Problems, c.Status()...)
+		}
 		if st.Problem != "" {
 			v.Problems = append(v.Problems, st.Problem)
 		}
@@ -129,12 +150,12 @@ func (s *Server) backendViews(cfg *config.Config, t *tally) []inspector.BackendV
 	return views
 }
 
-func (s *Server) statusView(cfg *config.Config, o Options, generation uint64, started time.Time) inspector.StatusView {
+func (s *Server) statusView(o Options, generation uint64, started time.Time) inspector.StatusView {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	v := inspector.StatusView{
 		Version: o.Version, Go: runtime.Version(), PID: os.Getpid(), Generation: generation, Started: started,
-		Memory: m.Sys, Goroutines: runtime.NumGoroutine(), Listeners: s.listenerViews(cfg),
+		Memory: m.Sys, Goroutines: runtime.NumGoroutine(), Listeners: s.listenerViews(),
 	}
 	for _, l := range s.counters.limits() {
 		v.Limits = append(v.Limits, inspector.LimitView{Name: l.name, Meaning: l.help, Hits: l.n.Load()})

@@ -3,10 +3,11 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
-	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -22,22 +23,31 @@ import (
 // backend.
 func (s *Server) replayer(w *watch) *replay.Replayer {
 	return replay.New(replay.Options{
-		Route: func(context.Context) (grpc.ClientConnInterface, io.Closer, error) {
-			return dialOwn(s.listeners[0].address())
-		},
+		Route:  func(context.Context) (grpc.ClientConnInterface, io.Closer, error) { return s.dialOwn(s.listeners[0]) },
 		Direct: w.schemas.dial,
 	})
 }
 
-// dialOwn connects to a listener of this process.
-func dialOwn(address string) (grpc.ClientConnInterface, io.Closer, error) {
-	target := address
-	if !strings.HasPrefix(address, "unix:") {
-		target = "passthrough:///" + address
+// ownPeer is what is seen of the caller of a call that is made again.
+const ownPeer = "inspector"
+
+// dialOwn makes a client of a listener of this process, in memory: past what
+// clients outside have to prove, so that it has no identity either.
+func (s *Server) dialOwn(l *listener) (grpc.ClientConnInterface, io.Closer, error) {
+	dial := func(context.Context, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		caller := l.caller
+		caller.Peer = ownPeer
+		g := &guest{nc: far, conn: s.relay.Conn(far, caller)}
+		if err := l.invite(g, &s.conns, func() { s.serveConn(l, g.conn) }); err != nil {
+			return nil, errors.Join(err, near.Close(), far.Close())
+		}
+		return near, nil
 	}
-	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig())
+	conn, err := grpc.NewClient("passthrough:///"+l.name, grpc.WithContextDialer(dial),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig())
 	if err != nil {
-		return nil, nil, fmt.Errorf("connect to the listener at %s: %w", address, err)
+		return nil, nil, fmt.Errorf("connect to the listener %s: %w", l.name, err)
 	}
 	return conn, conn, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -14,6 +15,7 @@ import (
 	"loom/internal/capture"
 	"loom/internal/config"
 	"loom/internal/decode"
+	"loom/internal/pki"
 	"loom/internal/reflectcache"
 )
 
@@ -21,13 +23,14 @@ import (
 type schemas struct {
 	// Immutable.
 	cfg      *config.Config
+	tls      map[string]*pki.Client // of backends, by name
 	cache    *reflectcache.Cache
 	redactor *decode.Redactor
 	decoder  *decode.Decoder
 }
 
-func newSchemas(cfg *config.Config, o Options) *schemas {
-	s := &schemas{cfg: cfg, redactor: decode.NewRedactor(cfg.Capture.Redact.Fields)}
+func newSchemas(cfg *config.Config, tls map[string]*pki.Client, o Options) *schemas {
+	s := &schemas{cfg: cfg, tls: tls, redactor: decode.NewRedactor(cfg.Capture.Redact.Fields)}
 	s.decoder = decode.New(decode.DefaultLimits(), s.redactor)
 	s.cache = reflectcache.New(reflectcache.Options{
 		Dial:     s.dial,
@@ -46,7 +49,11 @@ func (s *schemas) dial(_ context.Context, name string) (grpc.ClientConnInterface
 	if b == nil {
 		return nil, nil, fmt.Errorf("there is no backend %q", name)
 	}
-	conn, err := grpc.NewClient(b.Targets[0].Target, grpc.WithTransportCredentials(insecure.NewCredentials()),
+	secure := insecure.NewCredentials()
+	if c := s.tls[name]; c != nil {
+		secure = credentials.NewTLS(c.Config("")) // grpc fills in the host of the target
+	}
+	conn, err := grpc.NewClient(b.Targets[0].Target, grpc.WithTransportCredentials(secure),
 		grpc.WithDisableServiceConfig())
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to backend %q: %w", name, err)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"loom/internal/backend"
 	"loom/internal/config"
 	"loom/internal/h2"
+	"loom/internal/pki"
 	"loom/internal/relay"
 )
 
@@ -23,6 +25,9 @@ type Options struct {
 	// StateDir is where sessions and descriptors are kept between runs;
 	// empty: nowhere.
 	StateDir string
+	// Certificate is what listeners without tls of their own show, in place of
+	// clear text; nil: there is none.
+	Certificate *tls.Certificate
 	// Version and ConfigPath are shown to people.
 	Version, ConfigPath string
 	// Admin is where operators reach this loomd.
@@ -39,6 +44,9 @@ type Server struct {
 	backends  map[string]*backend.Backend
 	listeners []*listener
 	watch     *watch
+	reception reception
+	tickets   *pki.Tickets
+	tls       map[string]*pki.Client // of backends, by name
 
 	conns    sync.WaitGroup // connections that are served or refused
 	refusing chan struct{}  // holds a token for each peer that is being refused
@@ -47,6 +55,7 @@ type Server struct {
 // New builds what cfg describes and binds its listeners.
 func New(cfg *config.Config, o Options) (*Server, error) {
 	s := &Server{log: o.Log, counters: new(Counters), backends: make(map[string]*backend.Backend), refusing: make(chan struct{}, refusals)}
+	s.reception, s.tickets = newReception(&cfg.Limits), pki.NewTickets()
 	limits := h2Limits(&cfg.Limits)
 	s.budget = h2.NewBudget(bufferedTotal(&cfg.Limits), &s.counters.H2)
 	if err := s.open(cfg, limits, o); err != nil {
@@ -59,14 +68,17 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 
 // open builds the parts, and binds their sockets.
 func (s *Server) open(cfg *config.Config, limits h2.Limits, o Options) error {
+	var err error
+	if s.tls, err = s.backendsTLS(cfg.Backends); err != nil {
+		return err
+	}
 	for i := range cfg.Listeners {
-		l, err := s.listen(&cfg.Listeners[i], cfg.Limits.Connections)
+		l, err := s.listenCalls(&cfg.Listeners[i], &cfg.Limits, limits, o.Certificate)
 		if err != nil {
 			return err
 		}
 		s.listeners = append(s.listeners, l)
 	}
-	var err error
 	if s.watch, err = s.newWatch(cfg, o); err != nil {
 		return err
 	}
@@ -102,6 +114,7 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 	for i := range cfg.Backends {
 		policies[cfg.Backends[i].Name] = policy(&cfg.Backends[i])
 		o := backendOptions(&cfg.Backends[i], limits, s.budget, s.counters)
+		o.TLS = s.tls[o.Name]
 		o.Moved = func() { s.watch.schemas.cache.Drop(o.Name) }
 		k, err := backend.New(o)
 		if err != nil {

@@ -42,7 +42,7 @@ type watch struct {
 
 // newWatch builds what the configuration asks for, and binds its listeners.
 func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
-	w := &watch{log: o.Log, schemas: newSchemas(cfg, o), tally: newTally(names(cfg))}
+	w := &watch{log: o.Log, schemas: newSchemas(cfg, s.tls, o), tally: newTally(names(cfg))}
 	c := &cfg.Capture
 	generation := newGeneration(time.Now())
 	mode, err := captureMode(c.Mode)
@@ -127,7 +127,7 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, ro inspe
 	if err != nil {
 		return err
 	}
-	page, err := listenPage(cfg.Inspector)
+	page, err := listenPage(cfg.Inspector, s.reportFiles("listener", "inspector"))
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, ro inspe
 		Store: ro.Store, Decoder: ro.Decoder, Schemas: ro.Schemas, Replayer: ro.Replayer, Redact: ro.Redact,
 		Address: page.Addr().String(), AllowHosts: cfg.Inspector.AllowHosts,
 		TLS: cfg.Inspector.TLS != nil, Token: token,
-		Info:   s.info(cfg, o, generation),
+		Info:   s.info(o, generation),
 		Panels: panels,
 		Log:    o.Log.Named("inspector"),
 	})
