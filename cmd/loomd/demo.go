@@ -65,20 +65,20 @@ func newDemo(ctx context.Context, f *flags) (*demoParts, *config.Config, error) 
 }
 
 // introduce tells the user what there is to see.
-func (d *demoParts) introduce(w io.Writer, address string) {
+func (d *demoParts) introduce(w io.Writer, address string, own *ownCertificate) {
 	if d == nil {
 		return
 	}
 	fmt.Fprintf(w, `loomd relays %[1]s to two demo backends, with about 5 calls a second.
 Each line is a call that ended: time, status, latency, method, backend, messages
 and bytes up and down, caller, who ended it. Ctrl-C stops. To join in:
-  grpcurl -plaintext -d '{"order_id": "ord-1001"}' %[1]s demo.shop.v1.Orders/GetOrder
+  grpcurl -d '{"order_id": "ord-1001"}' %[2]s demo.shop.v1.Orders/GetOrder
 
-`, address)
+`, address, own.grpcurl(address))
 }
 
 // start begins the traffic to the daemon at address; stop ends it and waits.
-func (d *demoParts) start(ctx context.Context, log *zap.Logger, address string) (stop func()) {
+func (d *demoParts) start(ctx context.Context, log *zap.Logger, address string, own *ownCertificate) (stop func()) {
 	if d == nil {
 		return func() {}
 	}
@@ -89,7 +89,7 @@ func (d *demoParts) start(ctx context.Context, log *zap.Logger, address string) 
 		if !strings.HasPrefix(target, "unix:") {
 			target = "passthrough:///" + target
 		}
-		if err := demo.NewTraffic(target).Run(ctx); err != nil && ctx.Err() == nil {
+		if err := demo.NewTraffic(target, demo.TrafficTLS(own.client())).Run(ctx); err != nil && ctx.Err() == nil {
 			log.Error("demo traffic", zap.Error(err))
 		}
 	})

@@ -42,6 +42,8 @@ Flags:
   -demo             start demo backends and traffic
   -open FILE        show a capture that was saved in the inspector, without
                     any backend
+  -tls-self-signed  speak TLS, with a certificate that is made for this run;
+                    for development, with -backend or -demo
   -quiet            print no line per call
   -schema           print the JSON Schema of loom.yaml, and exit
   -version          print the version, and exit
@@ -64,6 +66,7 @@ type flags struct {
 	inspector, metrics, admin           string
 	capture, session, open              string
 	check, demo, quiet, schema, version bool
+	selfSigned                          bool
 	help                                bool
 }
 
@@ -91,6 +94,7 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.StringVar(&f.config, "config", "", "")
 	set.BoolVar(&f.check, "check", false, "")
 	set.BoolVar(&f.demo, "demo", false, "")
+	set.BoolVar(&f.selfSigned, "tls-self-signed", false, "")
 	set.BoolVar(&f.quiet, "quiet", false, "")
 	set.BoolVar(&f.schema, "schema", false, "")
 	set.BoolVar(&f.version, "version", false, "")
@@ -162,6 +166,8 @@ func (f *flags) conflict(set *flag.FlagSet) error {
 		return errors.New("-open shows a saved capture, in which there is nothing to operate: -admin does not go with it")
 	case f.admin != "" && f.admin != "off" && !filepath.IsAbs(f.admin):
 		return fmt.Errorf("-admin %q is no absolute path, and not off", f.admin)
+	case f.selfSigned && f.backend == "" && !f.demo:
+		return errors.New("-tls-self-signed goes with -backend or -demo: with -config the file names the certificates, under listeners[].tls")
 	case f.session != "" && !config.ValidName(f.session):
 		return fmt.Errorf("-session %q is not a name: letters, digits, and . _ - after the first", f.session)
 	case addressGiven != "" && f.config != "":

@@ -92,8 +92,14 @@ func serve(ctx context.Context, f *flags, env lookupEnv, cfg *config.Config, dem
 		defer lines.Close()
 		ended = append(ended, lines)
 	}
+	own, err := newOwnCertificate(f)
+	if err != nil {
+		return err
+	}
+	defer own.remove()
 	s, err := server.New(cfg, server.Options{
-		Log: log, Ended: ended, StateDir: stateDir(env), Version: version(), ConfigPath: f.config,
+		Certificate: own.shown(),
+		Log:         log, Ended: ended, StateDir: stateDir(env), Version: version(), ConfigPath: f.config,
 		Admin: adminSocket(f, cfg, env),
 	})
 	if err != nil {
@@ -102,8 +108,9 @@ func serve(ctx context.Context, f *flags, env lookupEnv, cfg *config.Config, dem
 	stopMemory := reportMemory(log)
 	defer stopMemory()
 	introduceInspector(stderr, s.InspectorURL())
-	demo.introduce(stderr, s.Addresses()[0])
-	stopDemo := demo.start(ctx, log, s.Addresses()[0])
+	own.introduce(stderr, s.Addresses()[0])
+	demo.introduce(stderr, s.Addresses()[0], own)
+	stopDemo := demo.start(ctx, log, s.Addresses()[0], own)
 
 	running, stop := context.WithCancel(ctx)
 	defer stop()

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -42,16 +44,22 @@ func Rate(callsPerSecond float64) TrafficOption {
 	return func(t *Traffic) { t.rate = callsPerSecond }
 }
 
+// TrafficTLS has the calls go over TLS; nil: in plain text.
+func TrafficTLS(cfg *tls.Config) TrafficOption {
+	return func(t *Traffic) { t.tls = cfg }
+}
+
 // Traffic calls the two backends as a few applications would, through one
 // address. It never changes, so it is safe for concurrent use.
 type Traffic struct {
 	target string
 	seed   uint64
 	rate   float64
+	tls    *tls.Config // nil: plain text
 }
 
 // NewTraffic returns traffic for a gRPC target, such as 127.0.0.1:9999 or
-// unix:/run/loom.sock, at which both backends are found in plain text.
+// unix:/run/loom.sock, at which both backends are found.
 func NewTraffic(target string, options ...TrafficOption) *Traffic {
 	t := &Traffic{target: target, seed: defaultSeed, rate: defaultRate}
 	for _, option := range options {
@@ -127,6 +135,10 @@ type app struct {
 // dial makes the applications; it connects to nothing yet. With an error come
 // the applications that were made until then.
 func (t *Traffic) dial() ([]*app, error) {
+	secure := insecure.NewCredentials()
+	if t.tls != nil {
+		secure = credentials.NewTLS(t.tls)
+	}
 	var apps []*app
 	for _, who := range []struct{ name, version, tier string }{
 		{"checkout-web", "2.4.1", "gold"},
@@ -134,7 +146,7 @@ func (t *Traffic) dial() ([]*app, error) {
 		{"nightly-report", "1.7.0", "bronze"},
 	} {
 		conn, err := grpc.NewClient(t.target,
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithTransportCredentials(secure),
 			grpc.WithUserAgent(who.name+"/"+who.version),
 			grpc.WithNoProxy(),
 			// A loomd that is started again is found at once.
