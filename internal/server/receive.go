@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -61,7 +62,9 @@ func (s *Server) receive(l *listener, nc net.Conn) (net.Conn, relay.Caller, erro
 		s.counters.TLSHandshakeTimeouts.Add(1)
 		return nil, caller, errors.New("the TLS handshake took too long (limits.tls_handshake_timeout)")
 	case err != nil:
-		s.counters.TLSHandshakesFailed.Add(1)
+		if !errors.Is(err, io.EOF) {
+			s.counters.TLSHandshakesFailed.Add(1)
+		}
 		return nil, caller, err
 	}
 	state := secure.ConnectionState()
@@ -78,7 +81,9 @@ func (s *Server) readHeader(nc net.Conn) (proxyproto.Header, error) {
 		err = errors.New("the PROXY header took too long (limits.preface_timeout)")
 	}
 	if err != nil {
-		s.counters.ProxyHeadersRefused.Add(1)
+		if !errors.Is(err, io.EOF) {
+			s.counters.ProxyHeadersRefused.Add(1)
+		}
 		return h, err
 	}
 	return h, nc.SetReadDeadline(time.Time{})
@@ -87,8 +92,8 @@ func (s *Server) readHeader(nc net.Conn) (proxyproto.Header, error) {
 // turnedAway says now and then why a client gets no connection: it is most
 // often a mistake of somebody's, and may be a flood.
 func (s *Server) turnedAway(l *listener, g *guest, err error) {
-	if l.isClosed() {
-		return
+	if l.isClosed() || errors.Is(err, io.EOF) {
+		return // who connects and goes away again looks whether somebody listens
 	}
 	if untold, ok := l.turned.tell(time.Now()); ok {
 		s.log.Info("connection turned away", zap.String("listener", l.name),

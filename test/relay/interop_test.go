@@ -58,20 +58,25 @@ func TestInterop(t *testing.T) {
 	for _, listener := range listeners {
 		for _, test := range interopCases {
 			t.Run(listener.name+"/"+test.name, func(t *testing.T) {
-				host, port, err := net.SplitHostPort(listener.address)
-				if err != nil {
-					t.Fatalf("split the address of loomd: %v", err)
-				}
-				ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-				defer cancel()
-				args := append([]string{"-server_host=" + host, "-server_port=" + port, "-test_case=" + test.name}, test.args...)
-				run := exec.CommandContext(ctx, client, args...)
-				run.Env = append(run.Environ(), "GRPC_GO_LOG_SEVERITY_LEVEL=error")
-				if output, err := run.CombinedOutput(); err != nil {
-					t.Errorf("interop client: %v\n%s", err, output)
-				}
+				runInterop(t, client, listener.address, append([]string{"-test_case=" + test.name}, test.args...)...)
 			})
 		}
+	}
+}
+
+// runInterop runs the client against an address.
+func runInterop(t *testing.T, client, address string, args ...string) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatalf("split the address of loomd: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	run := exec.CommandContext(ctx, client, append([]string{"-server_host=" + host, "-server_port=" + port}, args...)...)
+	run.Env = append(run.Environ(), "GRPC_GO_LOG_SEVERITY_LEVEL=error")
+	if output, err := run.CombinedOutput(); err != nil {
+		t.Errorf("interop client: %v\n%s", err, output)
 	}
 }
 
@@ -93,7 +98,7 @@ func buildInterop(t *testing.T) (client, server string) {
 
 // startInteropServer runs the server until the test ends and returns its
 // address.
-func startInteropServer(t *testing.T, server string) string {
+func startInteropServer(t *testing.T, server string, args ...string) string {
 	t.Helper()
 	address := daemon.FreeAddress(t)
 	_, port, err := net.SplitHostPort(address)
@@ -101,7 +106,7 @@ func startInteropServer(t *testing.T, server string) string {
 		t.Fatalf("split the address of the interop server: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	command := exec.CommandContext(ctx, server, "-port="+port)
+	command := exec.CommandContext(ctx, server, append([]string{"-port=" + port}, args...)...)
 	if err := command.Start(); err != nil {
 		cancel()
 		t.Fatalf("start the interop server: %v", err)
