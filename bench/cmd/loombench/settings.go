@@ -31,7 +31,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.SetOutput(stderr)
 	flags.BoolVar(&s.quick, "quick", false, "one run, no latency, nothing written; for work on the data path")
 	flags.StringVar(&s.rows, "rows", "", "loads, separated by commas: 1x100, 20x50, 20x1, 64k, 1m, bidi, idle, steady, mixed (default all)")
-	flags.StringVar(&s.peers, "peers", "", "peers, separated by commas: direct, tcp, loomd, haproxy, nginx, grpc-go (default all)")
+	flags.StringVar(&s.peers, "peers", "", "peers, separated by commas: direct, tcp, loomd, loomd-recording, loomd-watched, haproxy, nginx, grpc-go, loomd-tls, haproxy-tls (default all)")
 	flags.IntVar(&s.runs, "runs", unset, "runs at saturation (default 5, with -quick 1)")
 	flags.IntVar(&s.latencyRuns, "latency-runs", unset, "runs at a fixed rate, for latency; needs the peer direct (default 3, with -quick 0)")
 	flags.DurationVar(&s.duration, "duration", unset, "of each load (default 1.5s, with -quick 2s)")

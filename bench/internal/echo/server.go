@@ -29,15 +29,16 @@ const (
 	ConnWindow   = 64 << 20
 )
 
-// NewServer returns a server with the echo service registered.
-func NewServer() *grpc.Server {
-	s := grpc.NewServer(
+// NewServer returns a server with the echo service registered, and options on
+// top of its own.
+func NewServer(options ...grpc.ServerOption) *grpc.Server {
+	s := grpc.NewServer(append(options,
 		grpc.ForceServerCodecV2(rawcodec.Codec{}),
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.StaticStreamWindowSize(StreamWindow),
 		grpc.StaticConnWindowSize(ConnWindow),
 		grpc.MaxConcurrentStreams(100_000),
-	)
+	)...)
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "loom.bench.Echo",
 		HandlerType: (*any)(nil),

@@ -7,9 +7,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"loom/bench/internal/echo"
+	"loom/bench/internal/endpoint"
 	"loom/bench/internal/rawcodec"
 )
 
@@ -17,8 +17,8 @@ import (
 func dial(ctx context.Context, addr string, n int) ([]*grpc.ClientConn, error) {
 	conns := make([]*grpc.ClientConn, 0, n)
 	for range n {
-		c, err := grpc.NewClient("passthrough:///"+addr,
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
+		c, err := grpc.NewClient("passthrough:///"+endpoint.HostPort(addr),
+			grpc.WithTransportCredentials(endpoint.Credentials(addr)),
 			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawcodec.Codec{}), grpc.MaxCallRecvMsgSize(echo.MaxMessage)),
 			grpc.WithStaticStreamWindowSize(echo.StreamWindow),
 			grpc.WithStaticConnWindowSize(echo.ConnWindow),

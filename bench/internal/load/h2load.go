@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"loom/bench/internal/echo"
+	"loom/bench/internal/endpoint"
 	"loom/bench/internal/row"
 )
 
@@ -48,9 +50,12 @@ func h2load(ctx context.Context, addr string, r row.Row, file string, limit time
 		"-H", "content-type: application/grpc",
 		"-H", "te: trailers",
 		"-H", "user-agent: grpc-h2load",
-		"http://"+addr+echo.UnaryMethod,
+		endpoint.URL(addr, echo.UnaryMethod),
 	)...)
 	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil && bytes.Contains(out, []byte("Stopped all clients")) {
+		return Count{}, fmt.Errorf("%w:\n%s", ErrStuck, out)
+	}
 	if err != nil {
 		return Count{}, fmt.Errorf("h2load: %w\n%s", err, out)
 	}
@@ -63,6 +68,10 @@ func h2load(ctx context.Context, addr string, r row.Row, file string, limit time
 	}
 	return Count{Requests: report.done, Elapsed: report.elapsed}, nil
 }
+
+// ErrStuck says that h2load had measured and did not end: with TLS, it now and
+// then does not.
+var ErrStuck = errors.New("h2load: it stopped its clients and did not end")
 
 // ErrNothingDone says that not one reply came within the duration: the machine
 // was busy with something else, or the proxy hangs.

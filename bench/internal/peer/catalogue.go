@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"loom/bench/internal/certificate"
 	"loom/bench/internal/role"
 )
 
@@ -18,6 +19,10 @@ const (
 	// Watched is one that somebody watches besides.
 	Watched = "loomd-watched"
 
+	// SecureLoomd and SecureHAProxy speak TLS on both sides.
+	SecureLoomd   = "loomd-tls"
+	SecureHAProxy = "haproxy-tls"
+
 	HAProxy = "haproxy"
 	Nginx   = "nginx"
 	GRPCGo  = "grpc-go"
@@ -25,7 +30,7 @@ const (
 
 // Names lists all peers in the order of the table.
 func Names() []string {
-	return []string{Direct, TCP, Loomd, Recording, Watched, HAProxy, Nginx, GRPCGo}
+	return []string{Direct, TCP, Loomd, Recording, Watched, HAProxy, Nginx, GRPCGo, SecureLoomd, SecureHAProxy}
 }
 
 // Pick returns the peers named in a comma-separated list, all for an empty one,
@@ -50,6 +55,7 @@ type place struct {
 	backend string
 	self    string // executable of the bench
 	loomd   string // executable of loomd
+	tls     certificate.Files
 }
 
 // command is how a peer is started.
@@ -65,20 +71,27 @@ type recipe struct {
 	port    int
 	prepare func(place) (command, error)
 	version func(place) (string, error)
+	secure  bool // it speaks TLS on both sides
 }
 
-const backendPort = 18980
+// Ports of the backend, in clear text and over TLS.
+const (
+	backendPort       = 18980
+	secureBackendPort = 18990
+)
 
 // recipes holds every peer that has a process. The ports are fixed, below the
 // range from which the kernel takes ports for outgoing connections.
 func recipes() map[string]recipe {
 	return map[string]recipe{
-		TCP:       {18981, ownRole(role.TCPProxy), goVersion},
-		Loomd:     {18982, prepareLoomd, loomdVersion},
-		Recording: {18986, prepareRecording, loomdVersion},
-		Watched:   {18987, prepareWatched, loomdVersion},
-		HAProxy:   {18983, prepareHAProxy, haproxyVersion},
-		Nginx:     {18984, prepareNginx, nginxVersion},
-		GRPCGo:    {18985, ownRole(role.GRPCProxy), grpcVersion},
+		TCP:           {port: 18981, prepare: ownRole(role.TCPProxy), version: goVersion},
+		Loomd:         {port: 18982, prepare: prepareLoomd, version: loomdVersion},
+		Recording:     {port: 18986, prepare: prepareRecording, version: loomdVersion},
+		Watched:       {port: 18987, prepare: prepareWatched, version: loomdVersion},
+		HAProxy:       {port: 18983, prepare: prepareHAProxy, version: haproxyVersion},
+		Nginx:         {port: 18984, prepare: prepareNginx, version: nginxVersion},
+		GRPCGo:        {port: 18985, prepare: ownRole(role.GRPCProxy), version: grpcVersion},
+		SecureLoomd:   {port: 18988, prepare: prepareSecureLoomd, version: loomdVersion, secure: true},
+		SecureHAProxy: {port: 18989, prepare: prepareSecureHAProxy, version: haproxyVersion, secure: true},
 	}
 }

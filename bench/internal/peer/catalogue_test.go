@@ -23,7 +23,7 @@ func TestPick(t *testing.T) {
 }
 
 func TestEveryPeerHasARecipeAndAPortOfItsOwn(t *testing.T) {
-	ports := map[int]string{backendPort: "the backend"}
+	ports := map[int]string{backendPort: "the backend", secureBackendPort: "the backend over TLS"}
 	for _, name := range Names() {
 		r, ok := recipes()[name]
 		if ok == (name == Direct) {

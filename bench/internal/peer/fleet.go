@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"loom/bench/internal/certificate"
+	"loom/bench/internal/endpoint"
 	"loom/bench/internal/proc"
 	"loom/bench/internal/role"
 )
@@ -16,6 +18,7 @@ import (
 type Fleet struct {
 	place   place
 	backend *Peer
+	secure  *Peer // the backend over TLS; nil if no peer needs it
 	peers   []*Peer
 }
 
@@ -32,6 +35,9 @@ func Start(ctx context.Context, names []string, loomd, dir string) (*Fleet, erro
 		self:    self,
 		loomd:   loomd,
 	}}
+	if f.place.tls, err = certificate.Make(dir); err != nil {
+		return nil, err
+	}
 	if err := f.startAll(ctx, names); err != nil {
 		return nil, errors.Join(err, f.Stop())
 	}
@@ -40,9 +46,15 @@ func Start(ctx context.Context, names []string, loomd, dir string) (*Fleet, erro
 
 func (f *Fleet) startAll(ctx context.Context, names []string) error {
 	var err error
-	echo := recipe{backendPort, ownRole(role.Echo), grpcVersion}
+	echo := recipe{port: backendPort, prepare: ownRole(role.Echo), version: grpcVersion}
 	if f.backend, err = f.start(ctx, role.Echo, echo); err != nil {
 		return err
+	}
+	if slices.ContainsFunc(names, func(name string) bool { return recipes()[name].secure }) {
+		echo := recipe{port: secureBackendPort, prepare: secureEcho, version: grpcVersion}
+		if f.secure, err = f.start(ctx, role.Echo+"-tls", echo); err != nil {
+			return err
+		}
 	}
 	for _, name := range names {
 		if name == Direct {
@@ -62,6 +74,9 @@ func (f *Fleet) start(ctx context.Context, name string, r recipe) (*Peer, error)
 	at := f.place
 	at.listen = loopback(r.port)
 	at.dir = filepath.Join(f.place.dir, name)
+	if r.secure {
+		at.backend = loopback(secureBackendPort)
+	}
 	if err := os.MkdirAll(at.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -86,6 +101,9 @@ func (f *Fleet) start(ctx context.Context, name string, r recipe) (*Peer, error)
 		return nil, errors.Join(err, process.Stop())
 	}
 	p := &Peer{Name: name, Addr: at.listen, Version: version, reports: cmd.reports, process: process}
+	if r.secure {
+		p.Addr = endpoint.Secure(at.listen)
+	}
 	if cmd.watched {
 		if err := p.watch(ctx); err != nil {
 			return nil, errors.Join(err, process.Stop())
@@ -120,7 +138,7 @@ func (f *Fleet) Restart(ctx context.Context, p *Peer) (*Peer, error) {
 
 // Check reports the first process that has ended without being asked to.
 func (f *Fleet) Check() error {
-	for _, p := range append(f.Peers(), f.backend) {
+	for _, p := range append(f.Peers(), f.backends()...) {
 		if err := p.Err(); err != nil {
 			return err
 		}
@@ -134,10 +152,15 @@ func (f *Fleet) Stop() error {
 	for _, p := range f.peers {
 		errs = append(errs, p.stop())
 	}
-	if f.backend != nil {
-		errs = append(errs, f.backend.stop())
+	for _, p := range f.backends() {
+		errs = append(errs, p.stop())
 	}
 	return errors.Join(errs...)
+}
+
+// backends returns the backends that were started.
+func (f *Fleet) backends() []*Peer {
+	return slices.DeleteFunc([]*Peer{f.backend, f.secure}, func(p *Peer) bool { return p == nil })
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

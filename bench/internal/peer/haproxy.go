@@ -29,12 +29,16 @@ backend up
 `
 
 func prepareHAProxy(p place) (command, error) {
+	return haproxy(p, fmt.Appendf(nil, haproxyConfig, p.listen, p.backend))
+}
+
+func haproxy(p place, config []byte) (command, error) {
 	path, err := haproxyPath()
 	if err != nil {
 		return command{}, err
 	}
 	file := filepath.Join(p.dir, "haproxy.cfg")
-	if err := os.WriteFile(file, fmt.Appendf(nil, haproxyConfig, p.listen, p.backend), 0o600); err != nil {
+	if err := os.WriteFile(file, config, 0o600); err != nil {
 		return command{}, fmt.Errorf("configure haproxy: %w", err)
 	}
 	return command{path: path, args: []string{"-db", "-f", file}}, nil

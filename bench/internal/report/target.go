@@ -42,6 +42,8 @@ func relative() []struct {
 		{peer.Recording, peer.Loomd, "20x50", 1.3},
 		{peer.Recording, peer.HAProxy, "1x100", 0.65},
 		{peer.Recording, peer.HAProxy, "20x50", 0.65},
+		{peer.SecureLoomd, peer.SecureHAProxy, "1x100", 0.80},
+		{peer.SecureLoomd, peer.SecureHAProxy, "20x50", 0.80},
 		{peer.Watched, peer.Loomd, "1x100", 1.6},
 		{peer.Watched, peer.Loomd, "20x50", 1.6},
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"loom/bench/internal/echo"
 	"loom/bench/internal/grpcproxy"
@@ -28,7 +29,7 @@ const (
 )
 
 // Serve runs one role, as args say, until ctx is over:
-// ROLE -listen ADDR [-backend ADDR]. A SIGUSR1 makes it give free memory back
+// ROLE -listen ADDR [-backend ADDR] [-cert FILE -key FILE]. A SIGUSR1 makes it give free memory back
 // to the system and print a Memory.
 func Serve(ctx context.Context, args []string, stdout io.Writer) error {
 	if len(args) == 0 {
@@ -37,6 +38,8 @@ func Serve(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("serve "+args[0], flag.ContinueOnError)
 	listen := flags.String("listen", "", "address to listen on")
 	backend := flags.String("backend", "", "address of the backend")
+	cert := flags.String("cert", "", "certificate of the echo backend, which then speaks TLS")
+	key := flags.String("key", "", "key of -cert")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -54,7 +57,15 @@ func Serve(ctx context.Context, args []string, stdout io.Writer) error {
 
 	switch args[0] {
 	case Echo:
-		return serveGRPC(ctx, l, echo.NewServer())
+		var options []grpc.ServerOption
+		if *cert != "" {
+			secure, err := credentials.NewServerTLSFromFile(*cert, *key)
+			if err != nil {
+				return fmt.Errorf("serve %s: %w", args[0], err)
+			}
+			options = append(options, grpc.Creds(secure))
+		}
+		return serveGRPC(ctx, l, echo.NewServer(options...))
 	case TCPProxy:
 		defer context.AfterFunc(ctx, func() { l.Close() })()
 		return tcpproxy.Serve(ctx, l, *backend)

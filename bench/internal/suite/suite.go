@@ -129,10 +129,11 @@ func (s *suite) driver(ctx context.Context, p *peer.Peer, r row.Row) (driver, fu
 	}
 	drive := func(ctx context.Context, d time.Duration) (c load.Count, err error) {
 		for range tries {
-			if c, err = load.H2Load(ctx, p.Addr, r, file, d); !errors.Is(err, load.ErrNothingDone) {
+			c, err = load.H2Load(ctx, p.Addr, r, file, d)
+			if !errors.Is(err, load.ErrNothingDone) && !errors.Is(err, load.ErrStuck) {
 				break
 			}
-			s.say("row %s, %s: nothing was done in %v; once more", r.Name, p.Name, d)
+			s.say("row %s, %s: no result in %v; once more", r.Name, p.Name, d)
 		}
 		return c, err
 	}

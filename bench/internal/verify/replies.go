@@ -12,11 +12,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"loom/bench/internal/echo"
+	"loom/bench/internal/endpoint"
 )
 
 // timeout bounds all checks of one proxy.
@@ -27,8 +27,8 @@ const timeout = 20 * time.Second
 func Replies(ctx context.Context, addr string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	c, err := grpc.NewClient("passthrough:///"+addr,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+	c, err := grpc.NewClient("passthrough:///"+endpoint.HostPort(addr),
+		grpc.WithTransportCredentials(endpoint.Credentials(addr)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(echo.MaxMessage)))
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", addr, err)
