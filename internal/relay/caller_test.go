@@ -75,6 +75,7 @@ func TestPeerIsThatOfTheListener(t *testing.T) {
 		down, id, up, upID := open(t, r)
 		up.Reply(upID, []byte("answer"))
 		wantReply(t, down, id, "answer")
+		r.settle()
 		if got := r.observer.only().Peer; got != "192.0.2.1:5000" {
 			t.Errorf("the peer is %q", got)
 		}

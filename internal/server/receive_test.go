@@ -192,9 +192,7 @@ func TestProxyProtocol(t *testing.T) {
 		if _, err := ask(cc, call, "x"); err != nil {
 			t.Fatalf("%q: %v", header, err)
 		}
-		if got := who.last(); !strings.HasPrefix(got, want) {
-			t.Errorf("%q: the caller is %s, want %s", header, got, want)
-		}
+		eventually(t, "the caller is "+want, func() bool { return strings.HasPrefix(who.last(), want) })
 	}
 	for name, start := range map[string]string{"none": http2.ClientPreface, "late": "PROXY TCP4 "} {
 		conn := r.dial(0)

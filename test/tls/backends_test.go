@@ -108,7 +108,7 @@ func TestSelfSigned(t *testing.T) {
 	process := loomd.Start(t, "-backend", startServer(t), "-listen", address, "-tls-self-signed")
 	process.WaitListening(t, address)
 	found := regexp.MustCompile(`grpcurl -cacert (\S+) (\S+) list`).FindStringSubmatch(process.Stderr())
-	if found == nil || found[2] != address {
+	if len(found) != 3 || found[2] != address {
 		t.Fatalf("it says %s", process.Stderr())
 	}
 	info, err := os.Stat(found[1])

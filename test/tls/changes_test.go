@@ -56,7 +56,7 @@ func shown(t *testing.T, address string) string {
 	if err != nil {
 		t.Fatalf("look at the certificate: %v", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	return strings.Join(conn.ConnectionState().PeerCertificates[0].DNSNames, " ")
 }
 
@@ -118,7 +118,7 @@ func TestConnectionsAgeUnderLoad(t *testing.T) {
 	}
 	callers := map[string]bool{}
 	for line := range strings.Lines(process.Stdout()) {
-		for _, word := range strings.Fields(line) {
+		for _, word := range strings.FieldsSeq(line) {
 			if strings.HasPrefix(word, "127.0.0.1:") {
 				callers[word] = true
 			}
