@@ -118,7 +118,7 @@ func TestConnectionsAgeUnderLoad(t *testing.T) {
 	}
 	callers := map[string]bool{}
 	for line := range strings.Lines(process.Stdout()) {
-		for _, word := range strings.FieldsSeq(line) {
+		for word := range strings.FieldsSeq(line) {
 			if strings.HasPrefix(word, "127.0.0.1:") {
 				callers[word] = true
 			}
