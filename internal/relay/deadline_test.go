@@ -179,19 +179,35 @@ func TestIdleTimeout(t *testing.T) {
 	}, withTimeout(route.Timeout{Idle: time.Second}))
 }
 
-// A backend that keeps the route's time-out and is first has failed all the same.
+// A backend that keeps the route's time-out and is first has failed all the
+// same, and the answer says whose time-out it was.
 func TestBackendKeepsTheRoutesTimeout(t *testing.T) {
-	guarded(t, func(t *testing.T, r *rig, k *scriptedBreaker) {
-		down := r.caller()
-		id := down.Unary(method, []byte("question"))
-		up := r.ups.Accept()
-		upID := wantQuestion(t, up)
-		time.Sleep(49 * time.Millisecond)
-		up.TrailersOnly(upID, codes.DeadlineExceeded)
-		down.WantStatus(id, codes.DeadlineExceeded)
-		r.settle()
-		k.want("failure: DeadlineExceeded")
-	}, withTimeout(route.Timeout{Overall: 50 * time.Millisecond}))
+	for name, tt := range map[string]struct {
+		answer func(up *loomtest.Upstream, id uint32)
+		want   string
+	}{
+		"status": {func(up *loomtest.Upstream, id uint32) { up.TrailersOnly(id, codes.DeadlineExceeded) }, "failure: DeadlineExceeded"},
+		"reset":  {func(up *loomtest.Upstream, id uint32) { up.Reset(id, http2.ErrCodeCancel) }, "failure: RST_STREAM CANCEL"},
+		"in mid-answer": {func(up *loomtest.Upstream, id uint32) {
+			up.Headers(id)
+			up.Trailers(id, codes.DeadlineExceeded)
+		}, "failure: DeadlineExceeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			guarded(t, func(t *testing.T, r *rig, k *scriptedBreaker) {
+				down := r.caller()
+				id := down.Unary(method, []byte("question"))
+				up := r.ups.Accept()
+				upID := wantQuestion(t, up)
+				time.Sleep(49 * time.Millisecond)
+				tt.answer(up, upID)
+				wantInfo(t, down.WantStatus(id, codes.DeadlineExceeded), "ROUTE_TIMEOUT")
+				r.settle()
+				k.want(tt.want)
+				wantCounter(t, "OverallTimeouts", &r.calls.OverallTimeouts, 1)
+			}, withTimeout(route.Timeout{Overall: 50 * time.Millisecond}))
+		})
+	}
 }
 
 // Nothing is left to wake up for when a call with every bound has ended.

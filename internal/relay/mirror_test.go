@@ -187,6 +187,7 @@ func TestMirrorIsDropped(t *testing.T) {
 		other := r.copies()
 		wantQuestion(t, other)
 		other.Close() // the backend of the copies dies
+		synctest.Wait()
 		up.Reply(upID, []byte("answer"))
 		wantMirrors(t, r, 1, 0)
 	})

@@ -29,6 +29,10 @@ func (a *attempt) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 		if kind == h2.BlockHeaders && c.failedWith(b, r.code, fields) {
 			return
 		}
+		if r.code == codes.DeadlineExceeded && c.ours && c.late(b) {
+			c.deadlinePassed(b) // it was told of the route's time-out, and was first
+			return
+		}
 		c.code, c.hasCode, c.detail = uint32(r.code), r.has, r.detail
 		if f := c.tell(); f != nil {
 			f.Trailers(b.Now, fields)
@@ -132,6 +136,8 @@ func (c *Call) passOn(b *h2.Batch, e *h2.End) {
 			}
 			c.down.ResetAfter(b, code)
 		}
+	case e.Cause == h2.CausePeer && e.Code == h2.CodeCancel && c.ours && c.late(b):
+		c.deadlinePassed(b)
 	case e.Cause == h2.CausePeer, e.Cause == h2.CauseRefused && e.Err == nil:
 		c.down.ResetAfter(b, e.Code)
 		c.detail = endMessage(e)
