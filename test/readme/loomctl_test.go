@@ -1,6 +1,7 @@
 package readme
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -26,12 +27,9 @@ func checkLoomctl(t *testing.T, root, command string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	built, err := daemon.BuildTool(folder, ".", "loom/cmd/loomctl")
-	if err == nil {
-		err = os.Rename(built, filepath.Join(folder, "loomctl"))
-	}
-	if err != nil {
-		t.Fatal(err)
+	tools := filepath.Dir(program.Path())
+	if _, err := os.Stat(filepath.Join(tools, "loomctl")); err != nil {
+		runIn(t, root, "go", "build", "-o", tools, "./cmd/loomctl")
 	}
 	socket := filepath.Join(folder, "admin.sock")
 	demo := program.Start(t, "-demo", "-quiet", "-listen", daemon.FreeAddress(t), "-inspector", daemon.FreeAddress(t), "-admin", socket)
@@ -39,17 +37,22 @@ func checkLoomctl(t *testing.T, root, command string) {
 
 	shell := exec.Command("sh", "-c", "exec "+strings.ReplaceAll(command, "configs/", root+"/configs/"))
 	shell.Dir = folder // profile writes its file here
-	shell.Env = append(os.Environ(), "LOOM_SOCKET="+socket, "PATH="+folder+string(os.PathListSeparator)+os.Getenv("PATH"))
+	shell.Env = append(os.Environ(), "LOOM_SOCKET="+socket, "PATH="+tools+string(os.PathListSeparator)+os.Getenv("PATH"))
+	var output bytes.Buffer
+	shell.Stdout, shell.Stderr = &output, &output
+	if err := shell.Start(); err != nil {
+		t.Fatalf("start %s: %v", command, err)
+	}
 	if endless.MatchString(command) {
 		enough := time.AfterFunc(3*time.Second, func() { _ = shell.Process.Signal(syscall.SIGINT) })
 		defer enough.Stop()
 	}
-	output, err := shell.CombinedOutput()
+	err = shell.Wait()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 1 && strings.HasPrefix(command, "loomctl config diff ") {
 		return
 	}
 	if err != nil {
-		t.Errorf("%s: %v\n%s", command, err, output)
+		t.Errorf("%s: %v\n%s", command, err, &output)
 	}
 }
