@@ -21,7 +21,7 @@ type Trip struct {
 // HalfOpen is how a breaker tries a backend again.
 type HalfOpen struct {
 	Probes       int      `yaml:"probes" min:"1" max:"1000" doc:"Calls that are let through, all of which must succeed."`
-	ProbeTimeout Duration `yaml:"probe_timeout" min:"10ms" doc:"A probe without an answer for this long has failed."`
+	ProbeTimeout Duration `yaml:"probe_timeout" min:"10ms" doc:"A unary probe without an answer for this long has failed; a stream only gives its place back."`
 }
 
 // Outlier is when a single endpoint is no longer called.

@@ -17,7 +17,6 @@ type unsupported struct {
 func unsupportedKeys() []unsupported {
 	return []unsupported{
 		{path: "backends[].health"},
-		{path: "backends[].breaker"},
 		{path: "backends[].outlier"},
 		{path: "restart.ready_timeout"},
 		{path: "restart.generations"},

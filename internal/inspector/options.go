@@ -30,6 +30,9 @@ type Options struct {
 	Schemas Schemas
 	// Replayer makes calls; nil: calls cannot be replayed or composed.
 	Replayer Replayer
+	// ControlBreaker does open, close, auto or reset to the breaker of a
+	// backend, and says why not; nil: breakers cannot be controlled.
+	ControlBreaker func(backend, action string) error
 	// Redact takes out of a call made straight to a backend what must not be
 	// stored, as capture does for those that pass a listener; nil: nothing.
 	Redact func(*loomv1.Call)

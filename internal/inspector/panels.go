@@ -64,10 +64,31 @@ type EndpointView struct {
 // BreakerView is the circuit breaker of a backend.
 type BreakerView struct {
 	Backend      string    `json:"backend"`
-	State        string    `json:"state"`
-	FailureRatio float64   `json:"failureRatio"`
+	State        string    `json:"state"`        // closed, open, half-open, forced-open or disabled
+	FailureRatio float64   `json:"failureRatio"` // within the window, from 0 to 1
+	Verdicts     int       `json:"verdicts"`     // within the window: failures and successes
+	Consecutive  int       `json:"consecutive"`  // failures in a row
+	Openings     int       `json:"openings"`     // in a row, without a closing between
+	Probing      int       `json:"probing"`      // probes without an answer yet
 	Since        time.Time `json:"since"`
 	NextProbe    time.Time `json:"nextProbe,omitzero"`
+	LastError    string    `json:"lastError,omitempty"`
+	LastErrorAt  time.Time `json:"lastErrorAt,omitzero"`
+
+	Totals BreakerTotals `json:"totals"`
+}
+
+// BreakerTotals count since loomd started.
+type BreakerTotals struct {
+	Allowed       uint64 `json:"allowed"`
+	Rejected      uint64 `json:"rejected"`
+	Successes     uint64 `json:"successes"`
+	Failures      uint64 `json:"failures"`
+	Excluded      uint64 `json:"excluded"` // ends that said nothing about the backend
+	Late          uint64 `json:"late"`     // ends that came too late to count
+	Probes        uint64 `json:"probes"`
+	ProbeTimeouts uint64 `json:"probeTimeouts"`
+	Openings      uint64 `json:"openings"`
 }
 
 // ConfigView is the configuration in force.

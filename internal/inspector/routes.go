@@ -31,6 +31,7 @@ func (s *Server) routes() []route {
 		{"GET /api/backends/{name}/message/{type}", reading, s.message},
 		{"GET /api/backends/{name}/services", reading, s.services},
 		{"GET /api/breakers", reading, list(s.opts.Panels.Breakers)},
+		{"POST /api/breakers/{backend}", changing, s.controlBreaker},
 		{"GET /api/calls", reading, s.listCalls},
 		{"GET /api/calls/{id}", reading, s.detail},
 		{"GET /api/calls/{id}/grpcurl", reading, s.grpcurl},

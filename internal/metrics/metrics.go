@@ -29,6 +29,10 @@ type Options struct {
 	InFlight func() int     // calls that are open, at each scrape
 	Capture  func() Capture // at each scrape; nil: nothing is recorded
 	Limits   []Limit
+	// Breakers are the circuit breakers, at each scrape; nil: there are none.
+	// BreakerStates are the names of all states that one may have.
+	Breakers      func() []Breaker
+	BreakerStates []string
 }
 
 // Limit is a bound of loomd's and how often it was hit.
@@ -48,6 +52,7 @@ type Metrics struct {
 	took     *prometheus.HistogramVec
 	bytes    *prometheus.CounterVec
 	folded   prometheus.Counter
+	moved    *prometheus.CounterVec
 	known    *table
 }
 
@@ -74,10 +79,14 @@ func New(o Options) (*Metrics, error) {
 			Name: "loom_calls_folded_total",
 			Help: `Calls counted with method "other", because there were too many series or the path is no fit label.`,
 		}),
+		moved: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "loom_breaker_transitions_total",
+			Help: "Changes of state of the breaker of the backend.",
+		}, []string{"backend", "from", "to"}),
 		known: newTable(),
 	}
 	all := []prometheus.Collector{
-		m.calls, m.took, m.bytes, m.folded, buildInfo(o.Version),
+		m.calls, m.took, m.bytes, m.folded, m.moved, buildInfo(o.Version),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "loom_calls_in_flight",
 			Help: "Calls that are open.",
@@ -90,6 +99,9 @@ func New(o Options) (*Metrics, error) {
 	}
 	if o.Capture != nil {
 		all = append(all, newCaptureCollector(o.Capture))
+	}
+	if o.Breakers != nil {
+		all = append(all, newBreakerCollector(o.Breakers, o.BreakerStates))
 	}
 	for _, c := range all {
 		if err := m.registry.Register(c); err != nil {

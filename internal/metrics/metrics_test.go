@@ -32,6 +32,10 @@ func options() Options {
 		Capture: func() Capture {
 			return Capture{Seen: 11, Kept: 12, Open: 13, Bytes: 14, Calls: 15, Messages: 16, Unredacted: 17, Unshown: 18, Session: 19}
 		},
+		Breakers: func() []Breaker {
+			return []Breaker{{Backend: "users", State: "open", Rejected: 31, Late: 32, ProbeTimeouts: 33}}
+		},
+		BreakerStates: []string{"closed", "open"},
 		Limits: []Limit{
 			{"streams_refused", "Streams beyond limits.streams.", func() uint64 { return 21 }},
 			{"stream_stalls", "Streams that were stuck.", func() uint64 { return 22 }},

@@ -61,6 +61,7 @@ func (s *Server) panels(w *watch, cfg *config.Config, o Options, generation uint
 	return inspector.Panels{
 		Routes:   func() []inspector.RouteView { return routeViews(cfg, w.tally) },
 		Backends: func() []inspector.BackendView { return s.backendViews(cfg, w.tally) },
+		Breakers: func() []inspector.BreakerView { return s.breakerViews(cfg) },
 		Config: func() inspector.ConfigView {
 			return inspector.ConfigView{Path: o.ConfigPath, Loaded: started, Text: config.Show(cfg)}
 		},

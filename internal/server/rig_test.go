@@ -48,6 +48,7 @@ const nobody = "127.0.0.1:1"
 type running struct {
 	*Server
 	t      *testing.T
+	cfg    *config.Config
 	log    *observer.ObservedLogs
 	stop   func() // begins to drain
 	cut    func()
@@ -58,11 +59,14 @@ type running struct {
 func serve(t *testing.T, text string) *running {
 	t.Helper()
 	core, log := observer.New(zap.DebugLevel)
-	s, err := New(parse(t, text), Options{Log: zap.New(core)})
+	cfg := parse(t, text)
+	s, err := New(cfg, Options{Log: zap.New(core)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return run(t, s, log)
+	r := run(t, s, log)
+	r.cfg = cfg
+	return r
 }
 
 func run(t *testing.T, s *Server, log *observer.ObservedLogs) *running {

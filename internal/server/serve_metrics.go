@@ -34,6 +34,7 @@ func (s *Server) openMonitor(store *capture.Store, cfg *config.Config, o Options
 		InFlight: func() int { return s.relay.OpenCalls() }, // the relay is made later
 		Capture:  func() metrics.Capture { return captureFigures(store.Stats()) },
 		Limits:   s.limitFigures(),
+		Breakers: s.breakerFigures, BreakerStates: breakerStates(),
 	})
 	if err != nil {
 		return nil, err

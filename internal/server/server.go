@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"loom/internal/backend"
+	"loom/internal/breaker"
 	"loom/internal/config"
 	"loom/internal/h2"
 	"loom/internal/pki"
@@ -42,6 +43,7 @@ type Server struct {
 	budget    *h2.Budget
 	relay     *relay.Relay
 	backends  map[string]*backend.Backend
+	breakers  map[string]*breaker.Breaker // of the backends that have one
 	listeners []*listener
 	watch     *watch
 	reception reception
@@ -54,13 +56,20 @@ type Server struct {
 
 // New builds what cfg describes and binds its listeners.
 func New(cfg *config.Config, o Options) (*Server, error) {
-	s := &Server{log: o.Log, counters: new(Counters), backends: make(map[string]*backend.Backend), refusing: make(chan struct{}, refusals)}
+	s := &Server{
+		log:      o.Log,
+		counters: new(Counters),
+		backends: make(map[string]*backend.Backend),
+		breakers: make(map[string]*breaker.Breaker),
+		refusing: make(chan struct{}, refusals),
+	}
 	s.reception, s.tickets = newReception(&cfg.Limits), pki.NewTickets()
 	limits := h2Limits(&cfg.Limits)
 	s.budget = h2.NewBudget(bufferedTotal(&cfg.Limits), &s.counters.H2)
 	if err := s.open(cfg, limits, o); err != nil {
 		s.closeListeners()
 		s.closeBackends()
+		s.closeBreakers()
 		return nil, errors.Join(err, s.closeWatch())
 	}
 	return s, nil
@@ -122,9 +131,13 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 		}
 		s.backends[o.Name] = k
 	}
+	if err := s.openBreakers(cfg); err != nil {
+		return err
+	}
 	s.relay, err = relay.New(relay.Options{
 		Routes:      table,
 		Backends:    s.backends,
+		Breakers:    s.guards(),
 		Policies:    policies,
 		H2:          &h2.Options{Limits: limits, Budget: s.budget, Counters: &s.counters.H2},
 		KeptRequest: int(cfg.Limits.KeptRequest),
@@ -153,6 +166,7 @@ func (s *Server) Serve(ctx, cut context.Context) {
 	accepting.Wait()
 	s.drain(cut)
 	s.closeBackends()
+	s.closeBreakers()
 	stopWatching()
 	if err := s.closeWatch(); err != nil {
 		s.log.Warn("close what watches", zap.Error(err))

@@ -2,6 +2,7 @@
 
 import { button, h, icon } from "./dom.js";
 import { ApiError, get, locked, sentence } from "./api.js";
+import { breakersPanel } from "./breakers.js";
 import { CallsPage } from "./callspage.js";
 import { listPanel, objectPanel } from "./panels.js";
 import { Services } from "./services.js";
@@ -27,7 +28,7 @@ const PAGES = [
   ["services", "Services", new Services(() => calls.detail.canReplay)],
   ["routes", "Routes", listPanel("routes", filterBy)],
   ["backends", "Backends", listPanel("backends", filterBy)],
-  ["breakers", "Breakers", listPanel("breakers", filterBy)],
+  ["breakers", "Breakers", breakersPanel(filterBy)],
   ["config", "Config", objectPanel("config")],
   ["status", "Status", objectPanel("status")],
 ];

@@ -1,4 +1,4 @@
-/** The panels beside the calls: routes, backends, breakers, config, status. */
+/** The panels beside the calls: routes, backends, config, status. */
 
 import { button, h } from "./dom.js";
 import { empty, load, plain, table, words } from "./table.js";
@@ -18,7 +18,6 @@ const SPECIAL = new Set(["name", "id", "state", "healthy"]);
 const KINDS = {
   routes: { title: "Routes", path: "/api/routes", none: ["No routes", "The configuration names none, so loomd refuses every call."], key: "route" },
   backends: { title: "Backends", path: "/api/backends", none: ["No backends", "The configuration names none."], key: "upstream" },
-  breakers: { title: "Breakers", path: "/api/breakers", none: ["No circuit breakers", "No backend has a circuit breaker, or none has seen a call yet."], key: "upstream" },
 };
 
 /**
@@ -71,8 +70,8 @@ function groups(answer) {
  * @param {Item} item
  * @returns {Item}
  */
-function flat({ load: figures, backend, ...rest }) {
-  return { ...(backend && !rest.name ? { name: backend } : {}), ...rest, ...figures };
+function flat({ load: figures, ...rest }) {
+  return { ...rest, ...figures };
 }
 
 /**
@@ -94,7 +93,7 @@ function columns(items, key, filterBy) {
     });
   }
   if (items.some((i) => i.state !== undefined)) {
-    list.push({ title: "State", cell: (i) => h("span", { class: "pill tone-" + stateTone(i.state) }, h("span", { class: "shape", "aria-hidden": "true" }), String(i.state ?? "")) });
+    list.push({ title: "State", cell: (i) => pill(String(i.state ?? "")) });
   }
   const keys = new Set(items.flatMap((i) => Object.keys(i)).filter((k) => !SPECIAL.has(k) || (k === "id" && name === "name")));
   for (const k of keys) {
@@ -105,9 +104,14 @@ function columns(items, key, filterBy) {
 }
 
 /** @param {string} state */
+export function pill(state) {
+  return h("span", { class: "pill tone-" + stateTone(state) }, h("span", { class: "shape", "aria-hidden": "true" }), state);
+}
+
+/** @param {string} state */
 function stateTone(state) {
   if (/^(closed|ready|up|healthy|ok|serving)$/i.test(state)) return "ok";
-  if (/^(open|down|failed|unhealthy|transient_failure)$/i.test(state)) return "bad";
+  if (/^(open|forced-open|down|failed|unhealthy|transient_failure)$/i.test(state)) return "bad";
   return "warn";
 }
 
@@ -126,7 +130,7 @@ function value(key, v) {
 }
 
 /** @param {string} text A time such as 2026-01-02T03:04:05Z. */
-function moment(text) {
+export function moment(text) {
   const at = Date.parse(text);
   return at > 0 ? h("time", { datetime: text, title: text }, ago(at * 1000) + " ago") : h("span", { class: "dim" }, "–");
 }
@@ -140,7 +144,7 @@ function entry(x) {
   const { address, name, state, error, ...rest } = x;
   return [
     h("code", null, address ?? name), " ",
-    state ? h("span", { class: "pill tone-" + stateTone(state) }, h("span", { class: "shape", "aria-hidden": "true" }), String(state)) : null, " ",
+    state ? pill(String(state)) : null, " ",
     h("span", { class: "dim" }, Object.entries(rest).map(([k, v]) => words(k) + " " + v).join(", ")),
     error ? h("div", { class: "note note-error" }, error) : null,
   ];
@@ -152,7 +156,7 @@ function entry(x) {
  * @param {HTMLElement} element
  * @param {() => Promise<void>} show
  */
-function polled(element, show) {
+export function polled(element, show) {
   /** @type {number | undefined} */
   let timer;
   return {
