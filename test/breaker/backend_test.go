@@ -1,0 +1,225 @@
+package breaker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"loom/test/rawbytes"
+)
+
+// backendVariable has the addresses of the service and of its control when the
+// test binary is the backend.
+const backendVariable = "LOOM_TEST_BREAKER_BACKEND"
+
+// The methods of the backend.
+const (
+	echoMethod    = "/loom.test.Breaker/Echo"
+	chatMethod    = "/loom.test.Breaker/Chat"
+	controlMethod = "/loom.test.Control/Set"
+)
+
+// Moods of the backend.
+const (
+	well      = "well"
+	hanging   = "hanging"   // takes calls and says nothing
+	slow      = "slow"      // answers later than anybody waits
+	failing   = "failing"   // answers INTERNAL
+	resetting = "resetting" // resets every connection on which something comes
+)
+
+// slowness is longer than callers wait.
+const slowness = 2 * callTimeout
+
+// mind is the backend's process: what mood it is in, and when calls came.
+type mind struct {
+	mu       sync.Mutex
+	mood     string
+	arrivals []time.Time
+}
+
+func (m *mind) now() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mood
+}
+
+func (m *mind) arrived() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.arrivals = append(m.arrivals, time.Now())
+}
+
+func runBackend(addresses string) error {
+	service, control, _ := strings.Cut(addresses, " ")
+	m := &mind{mood: well}
+	l, err := net.Listen("tcp", service)
+	if err != nil {
+		return fmt.Errorf("listen for calls: %w", err)
+	}
+	c, err := net.Listen("tcp", control)
+	if err != nil {
+		return fmt.Errorf("listen for control: %w", err)
+	}
+	server := grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}), grpc.UnknownServiceHandler(m.answer))
+	controls := grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}), grpc.UnknownServiceHandler(m.control))
+	ended := make(chan error, 2)
+	go func() { ended <- server.Serve(moodyListener{l, m}) }()
+	go func() { ended <- controls.Serve(c) }()
+	return <-ended
+}
+
+func (m *mind) answer(_ any, stream grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(stream)
+	if method != echoMethod && method != chatMethod {
+		return status.Error(codes.Unimplemented, "no reflection here")
+	}
+	m.arrived()
+	for {
+		message, err := rawbytes.Receive(stream)
+		if err != nil {
+			return nil //nolint:nilerr // the request is complete
+		}
+		switch m.now() {
+		case hanging:
+			<-stream.Context().Done()
+			return stream.Context().Err()
+		case slow:
+			time.Sleep(slowness)
+		case failing:
+			return status.Error(codes.Internal, "in a bad mood")
+		}
+		if err := stream.SendMsg(&message); err != nil {
+			return err
+		}
+		if method == echoMethod {
+			return nil
+		}
+	}
+}
+
+// control sets the mood, unless it is given none, and answers with the arrivals.
+func (m *mind) control(_ any, stream grpc.ServerStream) error {
+	mood, err := rawbytes.Receive(stream)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	if len(mood) > 0 {
+		m.mood = string(mood)
+	}
+	all, err := json.Marshal(m.arrivals)
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return stream.SendMsg(&all)
+}
+
+// moodyListener gives connections that end as the mood says.
+type moodyListener struct {
+	net.Listener
+	mind *mind
+}
+
+// Accept waits for a connection.
+func (l moodyListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return moodyConn{c.(*net.TCPConn), l.mind}, nil
+}
+
+type moodyConn struct {
+	*net.TCPConn
+	mind *mind
+}
+
+// Read resets the connection in a resetting mood.
+func (c moodyConn) Read(into []byte) (int, error) {
+	n, err := c.TCPConn.Read(into)
+	if err == nil && c.mind.now() == resetting {
+		return 0, errors.Join(errors.New("in a resetting mood"), c.SetLinger(0), c.Close())
+	}
+	return n, err
+}
+
+// backend is a process that serves, as a test sees it.
+type backend struct {
+	t       *testing.T
+	service string
+	control string
+	command *exec.Cmd
+}
+
+func startBackend(t *testing.T, service, control string) *backend {
+	t.Helper()
+	b := &backend{t: t, service: service, control: control}
+	b.start()
+	t.Cleanup(b.kill)
+	return b
+}
+
+func (b *backend) start() {
+	b.t.Helper()
+	b.command = exec.Command(os.Args[0])
+	b.command.Env = append(os.Environ(), backendVariable+"="+b.service+" "+b.control)
+	b.command.Stderr = os.Stderr
+	if err := b.command.Start(); err != nil {
+		b.t.Fatalf("start the backend: %v", err)
+	}
+	b.tell("")
+}
+
+// kill ends the process at once, if it runs.
+func (b *backend) kill() {
+	if b.command.ProcessState != nil {
+		return
+	}
+	_ = b.command.Process.Kill()
+	_ = b.command.Wait() // it was killed
+}
+
+func (b *backend) signal(s syscall.Signal) {
+	b.t.Helper()
+	if err := b.command.Process.Signal(s); err != nil {
+		b.t.Fatalf("send %v to the backend: %v", s, err)
+	}
+}
+
+// tell sets the mood; empty: leaves it. It returns when calls came.
+func (b *backend) tell(mood string) []time.Time {
+	b.t.Helper()
+	cc, err := grpc.NewClient("passthrough:///"+b.control, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{}), grpc.WaitForReady(true)))
+	if err != nil {
+		b.t.Fatalf("call the backend's control: %v", err)
+	}
+	defer cc.Close()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	defer cancel()
+	in, out := []byte(mood), []byte(nil)
+	if err := cc.Invoke(ctx, controlMethod, &in, &out); err != nil {
+		b.t.Fatalf("call the backend's control: %v", err)
+	}
+	var arrivals []time.Time
+	if err := json.Unmarshal(out, &arrivals); err != nil {
+		b.t.Fatalf("read the backend's arrivals: %v", err)
+	}
+	return arrivals
+}
