@@ -25,8 +25,8 @@ const demoConfig = `
 listeners:
   - {name: plain, address: "%s"}
 backends:
-  shop: {targets: ["%s"]}
-  pay: {targets: ["%s"]}
+  shop: {targets: ["%s"], breaker: {}}
+  pay: {targets: ["%s"], breaker: {open_for: 3s, max_open_for: 12s}}
 routes:
   - {name: orders, match: {service: demo.shop.v1.Orders}, backend: shop}
   - {name: ledger, match: {service: demo.pay.v1.Ledger}, backend: pay}

@@ -81,6 +81,7 @@ const (
 	ByCallerLost                // the connection to the caller was lost
 	ByDeadline                  // the caller's deadline passed
 	ByLoom                      // loom refused or ended it: Summary.Reason
+	ByBreaker                   // no breaker let it pass: Summary.Reason
 )
 
 // String names the ender as the console line shows it.
@@ -98,6 +99,8 @@ func (e Ender) String() string {
 		return "caller-lost"
 	case ByDeadline:
 		return "deadline"
+	case ByBreaker:
+		return "breaker"
 	default:
 		return "loom"
 	}
@@ -125,5 +128,5 @@ type Summary struct {
 	HasCode   bool   // false if neither the backend nor loom gave a status
 	Detail    string // grpc-message, or what went wrong
 	Ender     Ender
-	Reason    string // ErrorInfo reason, for ByLoom
+	Reason    string // ErrorInfo reason, for ByLoom and ByBreaker
 }

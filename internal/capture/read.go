@@ -105,6 +105,7 @@ var enders = [...]loomv1.Ender{
 	callevent.ByCallerLost:   loomv1.Ender_ENDER_CLIENT_LOST,
 	callevent.ByDeadline:     loomv1.Ender_ENDER_CLIENT_DEADLINE,
 	callevent.ByLoom:         loomv1.Ender_ENDER_LOOM,
+	callevent.ByBreaker:      loomv1.Ender_ENDER_BREAKER,
 }
 
 // traffic is what went one way so far. r is locked.

@@ -73,7 +73,7 @@ func (c *Call) reject(b *h2.Batch, br *branch, r *Rejection) {
 	if back := c.pushback(b, r); back != "" {
 		fields = append(fields, h2.Field{Name: "grpc-retry-pushback-ms", Value: back})
 	}
-	c.reply(b, callevent.ByLoom, &p.refusal, fields)
+	c.reply(b, callevent.ByBreaker, &p.refusal, fields)
 }
 
 // withRetryInfo returns details with a RetryInfo that says in, if it is known.

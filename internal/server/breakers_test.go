@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net"
 	"slices"
 	"strings"
@@ -307,45 +306,6 @@ routes: [{name: all, backends: [{name: good, weight: 1}, {name: bad, weight: 99}
 	if d := retry.GetRetryDelay().AsDuration(); d <= 0 || d > 36*time.Second {
 		t.Errorf("it may retry in %s, which is not the sooner of the two", d)
 	}
-}
-
-func TestHalfOpen09OpenStreamsGoOn(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	backend := &loomtest.Backend{Stream: func(method string, call loomtest.ServerCall) error {
-		for method == "/test.Moody/Chat" {
-			msg, err := call.Recv()
-			if err != nil {
-				return nil
-			}
-			if err := call.Send(msg); err != nil {
-				return err
-			}
-		}
-		return status.Error(codes.Internal, "bad mood")
-	}}
-	backend.Serve(t, ln)
-	r := serve(t, guarded(ln.Addr().String(), `{trip: {consecutive: 2}, open_for: 1m}`))
-	cc := r.client(0)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	stream, err := cc.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/test.Moody/Chat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	exchange := func() {
-		t.Helper()
-		in, out := []byte("hello"), []byte(nil)
-		if err := errors.Join(stream.SendMsg(&in), stream.RecvMsg(&out)); err != nil || string(out) != "hello" {
-			t.Fatalf("the stream answered %q, %v", out, err)
-		}
-	}
-	exchange()
-	askMany(cc, 2)
-	r.wantState(breaker.Open)
-	exchange()
 }
 
 // What a caller gets is Trailers-Only: no headers, and the pushback.

@@ -99,7 +99,12 @@ var actionStates = []state{
 	}},
 	{"routes", func(p *tab) { p.table("routes") }},
 	{"backends", func(p *tab) { p.table("backends") }},
-	{"breakers", func(p *tab) { p.panel("breakers") }},
+	{"breakers", func(p *tab) { p.table("breakers") }},
+	{"breaker confirmation", func(p *tab) {
+		p.table("breakers")
+		p.do(chromedp.Click("#breaker-open-pay"))
+		p.await("the page asks first", `document.querySelector('#breaker-confirm').open`)
+	}},
 	{"config", func(p *tab) { p.panel("config") }},
 	{"metadata only", func(p *tab) { p.capture("metadata") }},
 	{"capture off", func(p *tab) { p.capture("off") }},
