@@ -431,8 +431,8 @@ func TestHalfOpen19BackendRemovedAndAddedAgainWithProbeInFlight(t *testing.T) {
 		again.went()
 		again.want(Closed)
 		r.went(Open, HalfOpen) // and nothing since
-		if n := r.Status().Totals.ProbeTimeouts; n != 0 {
-			t.Error("the timer of a removed breaker still runs")
+		if s := r.Status(); s.State != HalfOpen || s.Totals.ProbeTimeouts != 0 || s.Totals.Late != 1 {
+			t.Errorf("a removed breaker goes on: %+v", s)
 		}
 	})
 }
