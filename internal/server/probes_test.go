@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"loom/internal/breaker"
@@ -236,5 +237,44 @@ routes:
 	}
 	if n := r.breakers["b"].Status().Totals.Probes; n != 1 {
 		t.Errorf("%d probes, want 1", n)
+	}
+}
+
+// Copies of calls say nothing about the backend that gets them: its breaker
+// neither counts nor is probed by them, and sends none to a backend that is not
+// called.
+func TestHalfOpen25MirrorNeverCountsNorProbes(t *testing.T) {
+	main, copies := newMoody(t), newMoody(t)
+	r := serve(t, `
+listeners: [`+anyPort+`]
+backends:
+  main: {targets: ["`+main.address+`"], breaker: {}}
+  copies: {targets: ["`+copies.address+`"], breaker: {trip: {consecutive: 2}, open_for: 50ms, half_open: {probes: 1}}}
+routes:
+  - {name: direct, match: {metadata: [{name: to, value: copies}]}, backend: copies}
+  - {name: all, backend: main, mirror: {backend: copies, percent: 100}}
+`)
+	cc := r.client(0)
+	copies.be(codes.Internal)
+	if got := askMany(cc, 10); slices.ContainsFunc(got, func(c codes.Code) bool { return c != codes.OK }) {
+		t.Errorf("callers saw %v", got)
+	}
+	eventually(t, "the copies have arrived", func() bool { return copies.calls.Load() == 10 })
+	if st := r.breakers["copies"].Status(); st.State != breaker.Closed || st.Totals != (breaker.Totals{}) {
+		t.Errorf("ten copies made it %+v", st)
+	}
+
+	direct := metadata.AppendToOutgoingContext(t.Context(), "to", "copies")
+	for range 2 {
+		in, out := []byte("q"), []byte(nil)
+		if err := cc.Invoke(direct, "/test.Moody/Call", &in, &out); status.Code(err) != codes.Internal {
+			t.Fatalf("a call of its own: %v", err)
+		}
+	}
+	eventually(t, "its breaker is half-open", func() bool { return r.breakers["copies"].Status().State == breaker.HalfOpen })
+	copies.be(codes.OK)
+	askMany(cc, 10)
+	if st := r.breakers["copies"].Status(); st.State != breaker.HalfOpen || st.Totals.Probes != 0 {
+		t.Errorf("ten copies made it %+v", st)
 	}
 }

@@ -119,6 +119,9 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 	if err != nil {
 		return fmt.Errorf("compile routes: %w", err)
 	}
+	if err := s.openBreakers(cfg); err != nil {
+		return err
+	}
 	policies := make(map[string]relay.Policy)
 	for i := range cfg.Backends {
 		policies[cfg.Backends[i].Name] = policy(&cfg.Backends[i])
@@ -130,9 +133,6 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 			return err
 		}
 		s.backends[o.Name] = k
-	}
-	if err := s.openBreakers(cfg); err != nil {
-		return err
 	}
 	s.relay, err = relay.New(relay.Options{
 		Routes:      table,
