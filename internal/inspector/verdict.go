@@ -46,6 +46,9 @@ func verdict(c *loomv1.Call) string {
 
 func backendVerdict(c *loomv1.Call, took string) string {
 	st := c.GetStatus()
+	if n := len(c.GetAttempts()); n > 1 {
+		took += fmt.Sprintf(" and %d attempts", n)
+	}
 	switch {
 	case st == nil:
 		return "The backend ended the call after " + took + " without a gRPC status; " + evidence(c) + "."
@@ -74,7 +77,7 @@ func loomVerdict(c *loomv1.Call, took string) string {
 	case "BACKEND_UNREACHABLE":
 		return "No connection to " + backend + " could be made within " + took + said(c.GetStatus()) + "."
 	case "LIMIT_EXCEEDED":
-		return "Too many calls wait for a connection to " + backend + ", so loom refused this one after " + took + "."
+		return "A limit of " + backend + " is reached, so loom refused the call after " + took + said(c.GetStatus()) + "."
 	case "BACKEND_REMOVED":
 		return "The configuration no longer has " + backend + ", so loom ended the call after " + took + "."
 	case "BACKEND_LOST":
@@ -83,6 +86,8 @@ func loomVerdict(c *loomv1.Call, took string) string {
 		why = "The backend broke the protocol after " + took + said(c.GetStatus())
 	case "DEADLINE_EXCEEDED":
 		why = "The deadline passed after " + took
+	case "ROUTE_TIMEOUT", "PER_TRY_TIMEOUT", "IDLE_TIMEOUT":
+		why = fmt.Sprintf("A time-out of route %q ended the call after ", c.GetRoute()) + took + said(c.GetStatus())
 	case "STREAM_STALLED":
 		why = "The stream was ended after " + took + " because one side took nothing for too long while bytes waited"
 	case "BUFFER_LIMIT":

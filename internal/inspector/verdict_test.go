@@ -100,6 +100,7 @@ func TestVerdict(t *testing.T) {
 		},
 		{ending(loomv1.Ender_ENDER_CLIENT_DEADLINE, "", s), "The client's deadline passed after 1.0 s; the backend had not answered."},
 		{ending(loomv1.Ender_ENDER_BACKEND, "", 12*ms, statusOf(0, ""), messagesAt(ms)), "The backend answered OK after 12 ms, with 1 message."},
+		{ending(loomv1.Ender_ENDER_BACKEND, "", 12*ms, statusOf(0, ""), messagesAt(ms), attempts(2)), "The backend answered OK after 12 ms and 2 attempts, with 1 message."},
 		{ending(loomv1.Ender_ENDER_BACKEND, "", 900*time.Microsecond, statusOf(0, "")), "The backend answered OK after 900 µs, with no message."},
 		{ending(loomv1.Ender_ENDER_BACKEND, "", 12*ms, statusOf(5, "no user 7.")), "The backend answered NOT_FOUND after 12 ms: no user 7."},
 		{ending(loomv1.Ender_ENDER_BACKEND, "", 12*ms, statusOf(99, "")), "The backend answered status 99 after 12 ms."},
@@ -119,7 +120,14 @@ func TestVerdict(t *testing.T) {
 			ending(loomv1.Ender_ENDER_LOOM, "BACKEND_UNREACHABLE", 5*ms, attempts(0), statusOf(14, "connection refused")),
 			`No connection to backend "users" could be made within 5.0 ms: connection refused.`,
 		},
-		{ending(loomv1.Ender_ENDER_LOOM, "LIMIT_EXCEEDED", ms, attempts(0)), `Too many calls wait for a connection to backend "users", so loom refused this one after 1.0 ms.`},
+		{
+			ending(loomv1.Ender_ENDER_LOOM, "LIMIT_EXCEEDED", ms, attempts(0), statusOf(14, "too many calls are open")),
+			`A limit of backend "users" is reached, so loom refused the call after 1.0 ms: too many calls are open.`,
+		},
+		{
+			ending(loomv1.Ender_ENDER_LOOM, "PER_TRY_TIMEOUT", 2*s, attempts(3), statusOf(4, "no answer began in time")),
+			`A time-out of route "admin" ended the call after 2.0 s: no answer began in time; the backend had not answered, in 3 attempts.`,
+		},
 		{ending(loomv1.Ender_ENDER_LOOM, "BACKEND_REMOVED", ms), `The configuration no longer has backend "users", so loom ended the call after 1.0 ms.`},
 		{ending(loomv1.Ender_ENDER_LOOM, "BACKEND_LOST", ms), "The connection to the backend was lost after 1.0 ms; the backend had not answered."},
 		{ending(loomv1.Ender_ENDER_LOOM, "BACKEND_PROTOCOL_ERROR", ms, statusOf(13, "bad frame")), "The backend broke the protocol after 1.0 ms: bad frame; the backend had not answered."},

@@ -15,14 +15,22 @@ import (
 )
 
 // BenchmarkUnary is one unary call of 100 bytes each way through the relay,
-// between two connections of ours over TCP.
+// between two connections of ours over TCP: on a route that asks for nothing,
+// and on one with time-outs and retries, which are not needed.
 func BenchmarkUnary(b *testing.B) {
 	b.Run("plain", func(b *testing.B) {
-		benchmarkUnary(b, route.Rule{Name: "all", Backends: []route.Weighted{{Name: "b", Weight: 1}}})
+		benchmarkCalls(b, route.Rule{Name: "all", Backends: []route.Weighted{{Name: "b", Weight: 1}}})
+	})
+	b.Run("bounded", func(b *testing.B) {
+		benchmarkCalls(b, route.Rule{
+			Name: "all", Backends: []route.Weighted{{Name: "b", Weight: 1}},
+			Timeout: route.Timeout{Overall: time.Second, PerTry: time.Second, Idle: time.Second},
+			Retry:   &route.Retry{Attempts: 3, On: []uint32{14}, Initial: 1, Max: 1, BudgetPercent: 20},
+		})
 	})
 }
 
-func benchmarkUnary(b *testing.B, rule route.Rule) {
+func benchmarkCalls(b *testing.B, rule route.Rule) {
 	b.Helper()
 	counters := new(h2.Counters)
 	opts := &h2.Options{Limits: h2.DefaultLimits(), Counters: counters, Budget: h2.NewBudget(64<<20, counters)}

@@ -16,6 +16,8 @@ import (
 
 	"loom/internal/h2"
 	"loom/internal/loomtest"
+	"loom/internal/relay"
+	"loom/internal/route"
 )
 
 // The model of flow control is simple: whatever windows, sizes and pauses both
@@ -23,21 +25,36 @@ import (
 // order, unless somebody resets the call; nothing locks up; and what is
 // buffered stays under the caps. The scripted peers see to it that no window is
 // overrun.
-func TestFlowControlModel(t *testing.T) { runModels(t, false) }
+func TestFlowControlModel(t *testing.T) { runModels(t, calm) }
 
 // The same where connections break and backends refuse calls and go away. A
 // call may then fail. But its caller always hears how it ended, what arrives is
 // right up to there, and no call is served twice.
-func TestModelUnderFire(t *testing.T) { runModels(t, true) }
+func TestModelUnderFire(t *testing.T) { runModels(t, fire) }
 
-func runModels(t *testing.T, fire bool) {
+// The same where the route tries failed calls again, bounds their time, and has
+// copies of them come to the same backend. A call may then be served more than
+// once, but never two answers are mixed, each attempt has
+// its verdict, and nothing is left of any.
+func TestModelWithRetries(t *testing.T) { runModels(t, retries) }
+
+// weather is what a run has to live through.
+type weather uint8
+
+const (
+	calm    weather = iota
+	fire            // connections break, backends refuse
+	retries         // that, and failed calls are tried again
+)
+
+func runModels(t *testing.T, w weather) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("memory ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { runModel(t, seed, false, fire) })
+			synctest.Test(t, func(t *testing.T) { runModel(t, seed, false, w) })
 		})
 	}
 	for seed := range uint64(6) {
-		t.Run(fmt.Sprint("tcp ", seed), func(t *testing.T) { runModel(t, seed, true, fire) })
+		t.Run(fmt.Sprint("tcp ", seed), func(t *testing.T) { runModel(t, seed, true, w) })
 	}
 }
 
@@ -46,6 +63,7 @@ type model struct {
 	*rig
 	t     *testing.T
 	fire  bool          // connections break, backends refuse
+	again bool          // calls are tried again
 	scale time.Duration // a thousandth of a pause's longest
 
 	mu sync.Mutex
@@ -71,7 +89,7 @@ type modelCall struct {
 	served  int              // times that the backend took it on
 }
 
-func runModel(t *testing.T, seed uint64, tcp, fire bool) {
+func runModel(t *testing.T, seed uint64, tcp bool, w weather) {
 	rng := rand.New(rand.NewPCG(seed, 42))
 	limits := h2.DefaultLimits()
 	limits.StreamWindow = pick(rng, 65535, 100_000, 1<<20)
@@ -84,11 +102,15 @@ func runModel(t *testing.T, seed uint64, tcp, fire bool) {
 	// The model's peers send many small window updates.
 	limits.Noise = h2.Rate{Burst: 1 << 30, PerSecond: 1}
 	m := &model{
-		t: t, rng: rng, fire: fire, scale: time.Millisecond,
+		t: t, rng: rng, fire: w >= fire, again: w == retries, scale: time.Millisecond,
 		calls: make(map[string]*modelCall), stopped: make(chan struct{}),
 		rig: newRig(t, func(o *rigOptions) {
 			o.limits, o.tcp, o.keptRequest = limits, tcp, 4096
 			o.connections = 1 + rng.IntN(3)
+			if w == retries {
+				o.breakers = map[string]relay.Breaker{"b": newScriptedBreaker(t)}
+				tryAgain(&o.rules[0], rng, tcp)
+			}
 		}),
 	}
 	if tcp {
@@ -111,6 +133,21 @@ func runModel(t *testing.T, seed uint64, tcp, fire bool) {
 	}
 	close(m.stopped)
 	m.helpers.Wait()
+}
+
+// tryAgain has calls tried again, copied, and bounds their time.
+func tryAgain(r *route.Rule, rng *rand.Rand, tcp bool) {
+	scale := time.Millisecond
+	if tcp {
+		scale = time.Microsecond
+	}
+	r.Retry = &route.Retry{
+		Attempts: 2 + rng.IntN(4), On: []uint32{uint32(codes.Unavailable)}, BudgetPercent: 100,
+		Initial: time.Duration(pick(rng, 1, 100, 1000)) * scale, Max: time.Second,
+	}
+	r.Mirror = &route.Mirror{Backend: "b", Percent: 30}
+	r.Timeout.PerTry = time.Duration(pick(rng, 100, 1000, 10_000)) * scale
+	r.Timeout.Idle = time.Duration(pick(rng, 3000, 10_000, 100_000)) * scale
 }
 
 // pick draws one of the values, or something between the least and the most.
@@ -273,6 +310,9 @@ func (m *model) serveCalls(up *loomtest.Upstream) {
 		case m.fire && m.chance(10):
 			up.Reset(id, http2.ErrCodeRefusedStream)
 			continue
+		case m.again && m.chance(15):
+			up.TrailersOnly(id, codes.Unavailable)
+			continue
 		case m.fire && m.chance(11):
 			// Calls beyond the last are not looked at any more.
 			up.GoAway(last, http2.ErrCodeNo, "")
@@ -287,7 +327,7 @@ func (m *model) serveCalls(up *loomtest.Upstream) {
 func (m *model) serve(up *loomtest.Upstream, id uint32, c *modelCall) {
 	c.mu.Lock()
 	c.served++
-	if c.served > 1 {
+	if c.served > 1 && !m.again {
 		m.t.Errorf("call %s came %d times to a backend that took it on", c.name, c.served)
 	}
 	c.mu.Unlock()
