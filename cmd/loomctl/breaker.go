@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,7 +12,9 @@ import (
 )
 
 func (c *ctl) breakerCommand() *cobra.Command {
-	list := func(cmd *cobra.Command, _ []string) error { return c.show(cmd.Context(), c.breakers) }
+	list := func(cmd *cobra.Command, args []string) error {
+		return c.show(cmd.Context(), func(ctx context.Context) (*view, error) { return c.breakers(ctx, args) })
+	}
 	root := c.watchable(&cobra.Command{
 		Use:     "breaker",
 		Short:   "The circuit breakers of the backends",
@@ -18,7 +22,9 @@ func (c *ctl) breakerCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    list,
 	})
-	root.AddCommand(c.watchable(&cobra.Command{Use: "status", Short: "How all of them are", Args: cobra.NoArgs, RunE: list}))
+	root.AddCommand(c.watchable(&cobra.Command{
+		Use: "status [BACKEND]", Short: "How all of them are, or one", Args: cobra.MaximumNArgs(1), ValidArgsFunction: c.complete(breakerNames), RunE: list,
+	}))
 	for _, a := range []struct {
 		name, short string
 		action      loomv1.BreakerAction
@@ -42,10 +48,19 @@ func (c *ctl) breakerCommand() *cobra.Command {
 	return root
 }
 
-func (c *ctl) breakers(ctx context.Context) (*view, error) {
+// breakers are all of them, or that of the one backend that is named.
+func (c *ctl) breakers(ctx context.Context, named []string) (*view, error) {
 	a, err := ask(ctx, c, loomv1.AdminClient.ListBreakers, &loomv1.ListBreakersRequest{})
 	if err != nil {
 		return nil, err
+	}
+	if len(named) > 0 {
+		all := a.GetBreakers()
+		i := slices.IndexFunc(all, func(b *loomv1.Breaker) bool { return b.GetBackend() == named[0] })
+		if i < 0 {
+			return nil, &failure{exitFailed, fmt.Errorf("there is no breaker of a backend %q", named[0])}
+		}
+		a.Breakers = all[i : i+1]
 	}
 	if len(a.GetBreakers()) == 0 {
 		c.say("No backend has a breaker: see backends.NAME.breaker of loom.yaml.")
@@ -57,9 +72,12 @@ func breakerTable(breakers ...*loomv1.Breaker) table {
 	now := time.Now()
 	t := table{columns: []column{
 		{title: "BACKEND"}, {title: "STATE", tone: stateTone}, {title: "FAIL%", right: true}, {title: "SINCE", right: true}, {title: "NEXT PROBE"},
+		{title: "CALLS", right: true, wide: true}, {title: "IN A ROW", right: true, wide: true}, {title: "OPENED", right: true, wide: true},
+		{title: "REJECTED", right: true, wide: true}, {title: "LAST ERROR", wide: true},
 	}}
 	for _, b := range breakers {
-		t.add(b.GetBackend(), b.GetState(), percent(b.GetFailureRatio()), since(b.GetSince(), now), until(b.GetNextProbe(), now))
+		t.add(b.GetBackend(), b.GetState(), percent(b.GetFailureRatio()), since(b.GetSince(), now), until(b.GetNextProbe(), now),
+			count(b.GetVerdicts()), count(b.GetConsecutive()), count(b.GetTotals().GetOpenings()), count(b.GetTotals().GetRejected()), b.GetLastError())
 	}
 	return t
 }

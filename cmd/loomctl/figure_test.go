@@ -44,6 +44,24 @@ func TestDestination(t *testing.T) {
 	}
 }
 
+func TestCallLine(t *testing.T) {
+	code, at := uint32(14), time.UnixMilli(1_800_000_000_204)
+	row := &loomv1.CallSummary{
+		Id: "8f2-1041", At: at.UnixMicro(), Path: "/pay.v1.Ledger/Post\x1b[2J", Backend: "ledger",
+		Code: &code, Took: 51_000, Up: 1, State: loomv1.CallState_CALL_STATE_ENDED, Reason: "BREAKER_OPEN",
+	}
+	if got, want := callLine(row, painter{}), at.Format(clock)+" UNAVAILABLE 51ms /pay.v1.Ledger/Post\uFFFD[2J ledger ↑1↓0 #8f2-1041 BREAKER_OPEN"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for want, row := range map[string]*loomv1.CallSummary{
+		"OK": {Code: new(uint32)}, "open": {State: loomv1.CallState_CALL_STATE_OPEN}, "-": {State: loomv1.CallState_CALL_STATE_ENDED},
+	} {
+		if got := statusOf(row); got != want {
+			t.Errorf("the status is %q, want %q", got, want)
+		}
+	}
+}
+
 // TestWindow fills what top shows, past its bounds.
 func TestWindow(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)

@@ -86,6 +86,7 @@ func TestExits(t *testing.T) {
 		says       string
 	}{
 		{"fine", "breaker status", &fakeDaemon{breakers: []*loomv1.Breaker{{Backend: "shop"}}}, exitOK, ""},
+		{"a breaker that is not there", "breaker status gone", &fakeDaemon{}, exitFailed, `there is no breaker of a backend "gone"`},
 		{"no daemon", "breaker status --socket " + gone, nil, exitUnreachable, "no loomd answers (tried " + gone + "): start it, or say where its socket is with --socket"},
 		{"older daemon", "routes", &fakeDaemon{}, exitFailed, "is older than this loomctl and cannot do that: update it"},
 		{"denied", "breaker status", &fakeDaemon{fail: status.Error(codes.PermissionDenied, "this socket is for root")}, exitDenied, "permission refused: this socket is for root"},
@@ -127,12 +128,15 @@ func TestFormats(t *testing.T) {
 	socket := (&fakeDaemon{breakers: []*loomv1.Breaker{{
 		Backend: "ledger", State: "open", FailureRatio: 0.61,
 		Since: timestamppb.New(now.Add(-12 * time.Second)), NextProbe: timestamppb.New(now.Add(18 * time.Second)),
+		Verdicts: 20, Consecutive: 5, LastError: "UNAVAILABLE", Totals: &loomv1.BreakerTotals{Openings: 1, Rejected: 310},
 	}, {Backend: "shop", State: "closed", Since: timestamppb.New(now.Add(-time.Hour))}}}).serve(t)
 	for format, want := range map[string]string{
 		"table": "BACKEND  STATE   FAIL%  SINCE  NEXT PROBE\nledger   open     61.0    12s  in 18s\nshop     closed    0.0     1h  -\n",
-		"wide":  "BACKEND  STATE   FAIL%  SINCE  NEXT PROBE\nledger   open     61.0    12s  in 18s\nshop     closed    0.0     1h  -\n",
-		"tsv":   "ledger\topen\t61.0\t12s\tin 18s\nshop\tclosed\t0.0\t1h\t-\n",
-		"":      "ledger\topen\t61.0\t12s\tin 18s\nshop\tclosed\t0.0\t1h\t-\n", // not a terminal
+		"wide": "BACKEND  STATE   FAIL%  SINCE  NEXT PROBE  CALLS  IN A ROW  OPENED  REJECTED  LAST ERROR\n" +
+			"ledger   open     61.0    12s  in 18s         20         5       1       310  UNAVAILABLE\n" +
+			"shop     closed    0.0     1h  -               0         0       0         0\n",
+		"tsv": "ledger\topen\t61.0\t12s\tin 18s\t20\t5\t1\t310\tUNAVAILABLE\nshop\tclosed\t0.0\t1h\t-\t0\t0\t0\t0\t\n",
+		"":    "ledger\topen\t61.0\t12s\tin 18s\t20\t5\t1\t310\tUNAVAILABLE\nshop\tclosed\t0.0\t1h\t-\t0\t0\t0\t0\t\n", // not a terminal
 	} {
 		args := []string{"breaker", "--socket", socket}
 		if format != "" {

@@ -58,6 +58,10 @@ func (c *ctl) top(ctx context.Context, filter string, most int) error {
 			}
 		})
 	}()
+	if terminal(c.stdout) {
+		fmt.Fprint(c.stdout, enterScreen)
+		defer fmt.Fprint(c.stdout, leaveScreen)
+	}
 	ticker := time.NewTicker(max(c.interval, 100*time.Millisecond))
 	defer ticker.Stop()
 	w := &window{methods: map[method]bool{}, began: time.Now()}

@@ -30,8 +30,12 @@ const (
 	asTSV   format = "tsv"
 )
 
-// clearScreen moves to the top of an empty terminal.
-const clearScreen = "\x1b[H\x1b[2J"
+// What a terminal understands (ECMA-48, xterm).
+const (
+	clearScreen = "\x1b[H\x1b[2J"        // and move to its top
+	enterScreen = "\x1b[?1049h\x1b[?25l" // another one, without a cursor
+	leaveScreen = "\x1b[?25h\x1b[?1049l" // back to what was there before
+)
 
 func formatNames() []string {
 	return []string{string(asTable), string(asWide), string(asJSON), string(asYAML), string(asTSV)}

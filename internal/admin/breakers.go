@@ -30,11 +30,16 @@ func (s *Server) breakers() []inspector.BreakerView {
 }
 
 // ControlBreaker does what an operator tells a breaker.
-func (s *Server) ControlBreaker(_ context.Context, q *loomv1.ControlBreakerRequest) (*loomv1.ControlBreakerResponse, error) {
-	if _, known := loomv1.BreakerAction_name[int32(q.GetAction())]; !known || q.GetAction() == loomv1.BreakerAction_BREAKER_ACTION_UNSPECIFIED {
+func (s *Server) ControlBreaker(ctx context.Context, q *loomv1.ControlBreakerRequest) (*loomv1.ControlBreakerResponse, error) {
+	action := actionName(q.GetAction())
+	if action == "" {
 		return nil, status.Error(codes.InvalidArgument, "the action is open, close, auto or reset")
 	}
-	if err := s.opts.Control.ControlBreaker(q.GetBackend(), q.GetAction()); err != nil {
+	who, err := s.rights.callerOf(ctx)
+	if err != nil {
+		return nil, status.Error(codes.PermissionDenied, err.Error())
+	}
+	if err := s.opts.Control.ControlBreaker(q.GetBackend(), action, who.String()); err != nil {
 		return nil, failure(err)
 	}
 	for _, b := range s.breakers() {
@@ -43,6 +48,21 @@ func (s *Server) ControlBreaker(_ context.Context, q *loomv1.ControlBreakerReque
 		}
 	}
 	return nil, status.Errorf(codes.NotFound, "backend %q is gone", q.GetBackend())
+}
+
+// actionName is an action as people write it; empty if there is no such action.
+func actionName(a loomv1.BreakerAction) string {
+	switch a {
+	case loomv1.BreakerAction_BREAKER_ACTION_OPEN:
+		return "open"
+	case loomv1.BreakerAction_BREAKER_ACTION_CLOSE:
+		return "close"
+	case loomv1.BreakerAction_BREAKER_ACTION_AUTO:
+		return "auto"
+	case loomv1.BreakerAction_BREAKER_ACTION_RESET:
+		return "reset"
+	}
+	return ""
 }
 
 func breaker(b *inspector.BreakerView) *loomv1.Breaker {

@@ -68,8 +68,8 @@ func (c *fakeControl) DrainEndpoint(backend, endpoint string, drained bool) erro
 	return c.tell("drain %s %s %v", backend, endpoint, drained)
 }
 
-func (c *fakeControl) ControlBreaker(backend string, action loomv1.BreakerAction) error {
-	return c.tell("breaker %s %v", backend, action)
+func (c *fakeControl) ControlBreaker(backend, action, by string) error {
+	return c.tell("breaker %s %s by %s", backend, action, by)
 }
 
 // newRig serves to who the kernel says, or to who is given.

@@ -125,6 +125,14 @@ func (r *rights) judge(p process) caller {
 	return c
 }
 
+// String names the user, by number if it has no name.
+func (c caller) String() string {
+	if c.name != "" {
+		return c.name
+	}
+	return "user " + strconv.FormatUint(uint64(c.uid), 10)
+}
+
 var errNobody = errors.New("nobody knows who makes this call")
 
 // callerOf says who makes a call.

@@ -65,9 +65,9 @@ type Options struct {
 type Control interface {
 	// DrainEndpoint takes an endpoint out of the rotation, or back into it.
 	DrainEndpoint(backend, endpoint string, drained bool) error
-	// ControlBreaker does what an operator tells a breaker. action is one of
-	// those that the API has.
-	ControlBreaker(backend string, action loomv1.BreakerAction) error
+	// ControlBreaker does what an operator tells a breaker: open, close, auto or
+	// reset. by says who the operator is.
+	ControlBreaker(backend, action, by string) error
 }
 
 // Server is the service. It is safe for concurrent use.

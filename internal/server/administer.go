@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	loomv1 "loom/api/loom/v1"
 	"loom/internal/admin"
 	"loom/internal/config"
 	"loom/internal/inspector"
@@ -79,7 +78,7 @@ func (c controls) DrainEndpoint(backend, endpoint string, drained bool) error {
 }
 
 // ControlBreaker does what an operator tells a breaker.
-func (c controls) ControlBreaker(backend string, _ loomv1.BreakerAction) error {
+func (c controls) ControlBreaker(backend, _, _ string) error {
 	if c.server.backends[backend] == nil {
 		return &admin.NotFoundError{What: fmt.Sprintf("there is no backend %q", backend)}
 	}

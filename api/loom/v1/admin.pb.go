@@ -1754,7 +1754,19 @@ type Breaker struct {
 	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
 	// When it lets a call through to see how the backend is; absent if it waits
 	// for nothing.
-	NextProbe     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=next_probe,json=nextProbe,proto3" json:"next_probe,omitempty"`
+	NextProbe *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=next_probe,json=nextProbe,proto3" json:"next_probe,omitempty"`
+	// The failures and successes that failure_ratio is of.
+	Verdicts uint32 `protobuf:"varint,6,opt,name=verdicts,proto3" json:"verdicts,omitempty"`
+	// Failures in a row.
+	Consecutive uint32 `protobuf:"varint,7,opt,name=consecutive,proto3" json:"consecutive,omitempty"`
+	// How often it opened in a row, without a closing between.
+	Openings uint32 `protobuf:"varint,8,opt,name=openings,proto3" json:"openings,omitempty"`
+	// Probes without an answer yet.
+	Probing uint32 `protobuf:"varint,9,opt,name=probing,proto3" json:"probing,omitempty"`
+	// What the last failure was, and when; empty and absent if there was none.
+	LastError     string                 `protobuf:"bytes,10,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	LastErrorAt   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_error_at,json=lastErrorAt,proto3" json:"last_error_at,omitempty"`
+	Totals        *BreakerTotals         `protobuf:"bytes,12,opt,name=totals,proto3" json:"totals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1824,6 +1836,167 @@ func (x *Breaker) GetNextProbe() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Breaker) GetVerdicts() uint32 {
+	if x != nil {
+		return x.Verdicts
+	}
+	return 0
+}
+
+func (x *Breaker) GetConsecutive() uint32 {
+	if x != nil {
+		return x.Consecutive
+	}
+	return 0
+}
+
+func (x *Breaker) GetOpenings() uint32 {
+	if x != nil {
+		return x.Openings
+	}
+	return 0
+}
+
+func (x *Breaker) GetProbing() uint32 {
+	if x != nil {
+		return x.Probing
+	}
+	return 0
+}
+
+func (x *Breaker) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+func (x *Breaker) GetLastErrorAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastErrorAt
+	}
+	return nil
+}
+
+func (x *Breaker) GetTotals() *BreakerTotals {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+// BreakerTotals count the attempts of a breaker since loomd started.
+type BreakerTotals struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Allowed   uint64                 `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	Rejected  uint64                 `protobuf:"varint,2,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	Successes uint64                 `protobuf:"varint,3,opt,name=successes,proto3" json:"successes,omitempty"`
+	Failures  uint64                 `protobuf:"varint,4,opt,name=failures,proto3" json:"failures,omitempty"`
+	// Ends that said nothing about the backend, such as a caller's cancellation.
+	Excluded uint64 `protobuf:"varint,5,opt,name=excluded,proto3" json:"excluded,omitempty"`
+	// Ends that came too late to count.
+	Late          uint64 `protobuf:"varint,6,opt,name=late,proto3" json:"late,omitempty"`
+	Probes        uint64 `protobuf:"varint,7,opt,name=probes,proto3" json:"probes,omitempty"`
+	ProbeTimeouts uint64 `protobuf:"varint,8,opt,name=probe_timeouts,json=probeTimeouts,proto3" json:"probe_timeouts,omitempty"`
+	// By the breaker's own judgement.
+	Openings      uint64 `protobuf:"varint,9,opt,name=openings,proto3" json:"openings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakerTotals) Reset() {
+	*x = BreakerTotals{}
+	mi := &file_loom_v1_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakerTotals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakerTotals) ProtoMessage() {}
+
+func (x *BreakerTotals) ProtoReflect() protoreflect.Message {
+	mi := &file_loom_v1_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakerTotals.ProtoReflect.Descriptor instead.
+func (*BreakerTotals) Descriptor() ([]byte, []int) {
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *BreakerTotals) GetAllowed() uint64 {
+	if x != nil {
+		return x.Allowed
+	}
+	return 0
+}
+
+func (x *BreakerTotals) GetRejected() uint64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+func (x *BreakerTotals) GetSuccesses() uint64 {
+	if x != nil {
+		return x.Successes
+	}
+	return 0
+}
+
+func (x *BreakerTotals) GetFailures() uint64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *BreakerTotals) GetExcluded() uint64 {
+	if x != nil {
+		return x.Excluded
+	}
+	return 0
+}
+
+func (x *BreakerTotals) GetLate() uint64 {
+	if x != nil {
+		return x.Late
+	}
+	return 0
+}
+
+func (x *BreakerTotals) GetProbes() uint64 {
+	if x != nil {
+		return x.Probes
+	}
+	return 0
+}
+
+func (x *BreakerTotals) GetProbeTimeouts() uint64 {
+	if x != nil {
+		return x.ProbeTimeouts
+	}
+	return 0
+}
+
+func (x *BreakerTotals) GetOpenings() uint64 {
+	if x != nil {
+		return x.Openings
+	}
+	return 0
+}
+
 // ControlBreakerRequest says what to do with the breaker of a backend.
 type ControlBreakerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1835,7 +2008,7 @@ type ControlBreakerRequest struct {
 
 func (x *ControlBreakerRequest) Reset() {
 	*x = ControlBreakerRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[26]
+	mi := &file_loom_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +2020,7 @@ func (x *ControlBreakerRequest) String() string {
 func (*ControlBreakerRequest) ProtoMessage() {}
 
 func (x *ControlBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[26]
+	mi := &file_loom_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +2033,7 @@ func (x *ControlBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlBreakerRequest.ProtoReflect.Descriptor instead.
 func (*ControlBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ControlBreakerRequest) GetBackend() string {
@@ -1887,7 +2060,7 @@ type ControlBreakerResponse struct {
 
 func (x *ControlBreakerResponse) Reset() {
 	*x = ControlBreakerResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[27]
+	mi := &file_loom_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1899,7 +2072,7 @@ func (x *ControlBreakerResponse) String() string {
 func (*ControlBreakerResponse) ProtoMessage() {}
 
 func (x *ControlBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[27]
+	mi := &file_loom_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,7 +2085,7 @@ func (x *ControlBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlBreakerResponse.ProtoReflect.Descriptor instead.
 func (*ControlBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ControlBreakerResponse) GetBreaker() *Breaker {
@@ -1931,7 +2104,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[28]
+	mi := &file_loom_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2116,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[28]
+	mi := &file_loom_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2129,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 // GetConfigResponse is the configuration in force.
@@ -1977,7 +2150,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[29]
+	mi := &file_loom_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +2162,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[29]
+	mi := &file_loom_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +2175,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetConfigResponse) GetPath() string {
@@ -2053,7 +2226,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[30]
+	mi := &file_loom_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2065,7 +2238,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[30]
+	mi := &file_loom_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2078,7 +2251,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CheckConfigRequest) GetName() string {
@@ -2108,7 +2281,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[31]
+	mi := &file_loom_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2293,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[31]
+	mi := &file_loom_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2306,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CheckConfigResponse) GetErrors() []*ConfigProblem {
@@ -2167,7 +2340,7 @@ type ConfigProblem struct {
 
 func (x *ConfigProblem) Reset() {
 	*x = ConfigProblem{}
-	mi := &file_loom_v1_admin_proto_msgTypes[32]
+	mi := &file_loom_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2352,7 @@ func (x *ConfigProblem) String() string {
 func (*ConfigProblem) ProtoMessage() {}
 
 func (x *ConfigProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[32]
+	mi := &file_loom_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2365,7 @@ func (x *ConfigProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProblem.ProtoReflect.Descriptor instead.
 func (*ConfigProblem) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ConfigProblem) GetLine() int32 {
@@ -2243,7 +2416,7 @@ type DiffConfigRequest struct {
 
 func (x *DiffConfigRequest) Reset() {
 	*x = DiffConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[33]
+	mi := &file_loom_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2428,7 @@ func (x *DiffConfigRequest) String() string {
 func (*DiffConfigRequest) ProtoMessage() {}
 
 func (x *DiffConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[33]
+	mi := &file_loom_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2441,7 @@ func (x *DiffConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffConfigRequest.ProtoReflect.Descriptor instead.
 func (*DiffConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DiffConfigRequest) GetName() string {
@@ -2299,7 +2472,7 @@ type DiffConfigResponse struct {
 
 func (x *DiffConfigResponse) Reset() {
 	*x = DiffConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	mi := &file_loom_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2311,7 +2484,7 @@ func (x *DiffConfigResponse) String() string {
 func (*DiffConfigResponse) ProtoMessage() {}
 
 func (x *DiffConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	mi := &file_loom_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2324,7 +2497,7 @@ func (x *DiffConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffConfigResponse.ProtoReflect.Descriptor instead.
 func (*DiffConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DiffConfigResponse) GetErrors() []*ConfigProblem {
@@ -2355,7 +2528,7 @@ type ListCallsRequest struct {
 
 func (x *ListCallsRequest) Reset() {
 	*x = ListCallsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	mi := &file_loom_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2540,7 @@ func (x *ListCallsRequest) String() string {
 func (*ListCallsRequest) ProtoMessage() {}
 
 func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	mi := &file_loom_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2553,7 @@ func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsRequest.ProtoReflect.Descriptor instead.
 func (*ListCallsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListCallsRequest) GetFilter() string {
@@ -2410,7 +2583,7 @@ type ListCallsResponse struct {
 
 func (x *ListCallsResponse) Reset() {
 	*x = ListCallsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[36]
+	mi := &file_loom_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2595,7 @@ func (x *ListCallsResponse) String() string {
 func (*ListCallsResponse) ProtoMessage() {}
 
 func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[36]
+	mi := &file_loom_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +2608,7 @@ func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsResponse.ProtoReflect.Descriptor instead.
 func (*ListCallsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListCallsResponse) GetCalls() []*CallSummary {
@@ -2462,7 +2635,7 @@ type GetCallRequest struct {
 
 func (x *GetCallRequest) Reset() {
 	*x = GetCallRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[37]
+	mi := &file_loom_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2647,7 @@ func (x *GetCallRequest) String() string {
 func (*GetCallRequest) ProtoMessage() {}
 
 func (x *GetCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[37]
+	mi := &file_loom_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2660,7 @@ func (x *GetCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallRequest.ProtoReflect.Descriptor instead.
 func (*GetCallRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetCallRequest) GetId() string {
@@ -2516,7 +2689,7 @@ type GetCallResponse struct {
 
 func (x *GetCallResponse) Reset() {
 	*x = GetCallResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[38]
+	mi := &file_loom_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2528,7 +2701,7 @@ func (x *GetCallResponse) String() string {
 func (*GetCallResponse) ProtoMessage() {}
 
 func (x *GetCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[38]
+	mi := &file_loom_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2541,7 +2714,7 @@ func (x *GetCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallResponse.ProtoReflect.Descriptor instead.
 func (*GetCallResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetCallResponse) GetCall() *Call {
@@ -2601,7 +2774,7 @@ type DecodedMessage struct {
 
 func (x *DecodedMessage) Reset() {
 	*x = DecodedMessage{}
-	mi := &file_loom_v1_admin_proto_msgTypes[39]
+	mi := &file_loom_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +2786,7 @@ func (x *DecodedMessage) String() string {
 func (*DecodedMessage) ProtoMessage() {}
 
 func (x *DecodedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[39]
+	mi := &file_loom_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +2799,7 @@ func (x *DecodedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecodedMessage.ProtoReflect.Descriptor instead.
 func (*DecodedMessage) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DecodedMessage) GetDirection() Direction {
@@ -2691,7 +2864,7 @@ type WatchCallsRequest struct {
 
 func (x *WatchCallsRequest) Reset() {
 	*x = WatchCallsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[40]
+	mi := &file_loom_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2703,7 +2876,7 @@ func (x *WatchCallsRequest) String() string {
 func (*WatchCallsRequest) ProtoMessage() {}
 
 func (x *WatchCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[40]
+	mi := &file_loom_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2716,7 +2889,7 @@ func (x *WatchCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCallsRequest.ProtoReflect.Descriptor instead.
 func (*WatchCallsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchCallsRequest) GetFilter() string {
@@ -2747,7 +2920,7 @@ type WatchCallsResponse struct {
 
 func (x *WatchCallsResponse) Reset() {
 	*x = WatchCallsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[41]
+	mi := &file_loom_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2759,7 +2932,7 @@ func (x *WatchCallsResponse) String() string {
 func (*WatchCallsResponse) ProtoMessage() {}
 
 func (x *WatchCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[41]
+	mi := &file_loom_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2772,7 +2945,7 @@ func (x *WatchCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCallsResponse.ProtoReflect.Descriptor instead.
 func (*WatchCallsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchCallsResponse) GetCalls() []*CallSummary {
@@ -2806,7 +2979,7 @@ type ReplayCallRequest struct {
 
 func (x *ReplayCallRequest) Reset() {
 	*x = ReplayCallRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[42]
+	mi := &file_loom_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +2991,7 @@ func (x *ReplayCallRequest) String() string {
 func (*ReplayCallRequest) ProtoMessage() {}
 
 func (x *ReplayCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[42]
+	mi := &file_loom_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +3004,7 @@ func (x *ReplayCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallRequest.ProtoReflect.Descriptor instead.
 func (*ReplayCallRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReplayCallRequest) GetId() string {
@@ -2884,7 +3057,7 @@ type ReplayCallResponse struct {
 
 func (x *ReplayCallResponse) Reset() {
 	*x = ReplayCallResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[43]
+	mi := &file_loom_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2896,7 +3069,7 @@ func (x *ReplayCallResponse) String() string {
 func (*ReplayCallResponse) ProtoMessage() {}
 
 func (x *ReplayCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[43]
+	mi := &file_loom_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2909,7 +3082,7 @@ func (x *ReplayCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallResponse.ProtoReflect.Descriptor instead.
 func (*ReplayCallResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReplayCallResponse) GetId() string {
@@ -2956,7 +3129,7 @@ type JSONChange struct {
 
 func (x *JSONChange) Reset() {
 	*x = JSONChange{}
-	mi := &file_loom_v1_admin_proto_msgTypes[44]
+	mi := &file_loom_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3141,7 @@ func (x *JSONChange) String() string {
 func (*JSONChange) ProtoMessage() {}
 
 func (x *JSONChange) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[44]
+	mi := &file_loom_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3154,7 @@ func (x *JSONChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JSONChange.ProtoReflect.Descriptor instead.
 func (*JSONChange) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *JSONChange) GetPath() string {
@@ -3022,7 +3195,7 @@ type SetCaptureModeRequest struct {
 
 func (x *SetCaptureModeRequest) Reset() {
 	*x = SetCaptureModeRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[45]
+	mi := &file_loom_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3034,7 +3207,7 @@ func (x *SetCaptureModeRequest) String() string {
 func (*SetCaptureModeRequest) ProtoMessage() {}
 
 func (x *SetCaptureModeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[45]
+	mi := &file_loom_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3047,7 +3220,7 @@ func (x *SetCaptureModeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCaptureModeRequest.ProtoReflect.Descriptor instead.
 func (*SetCaptureModeRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetCaptureModeRequest) GetMode() CaptureMode {
@@ -3067,7 +3240,7 @@ type SetCaptureModeResponse struct {
 
 func (x *SetCaptureModeResponse) Reset() {
 	*x = SetCaptureModeResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[46]
+	mi := &file_loom_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3252,7 @@ func (x *SetCaptureModeResponse) String() string {
 func (*SetCaptureModeResponse) ProtoMessage() {}
 
 func (x *SetCaptureModeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[46]
+	mi := &file_loom_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +3265,7 @@ func (x *SetCaptureModeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCaptureModeResponse.ProtoReflect.Descriptor instead.
 func (*SetCaptureModeResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SetCaptureModeResponse) GetBefore() CaptureMode {
@@ -3114,7 +3287,7 @@ type ProfileRequest struct {
 
 func (x *ProfileRequest) Reset() {
 	*x = ProfileRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[47]
+	mi := &file_loom_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3126,7 +3299,7 @@ func (x *ProfileRequest) String() string {
 func (*ProfileRequest) ProtoMessage() {}
 
 func (x *ProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[47]
+	mi := &file_loom_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3139,7 +3312,7 @@ func (x *ProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileRequest.ProtoReflect.Descriptor instead.
 func (*ProfileRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ProfileRequest) GetKind() ProfileKind {
@@ -3166,7 +3339,7 @@ type ProfileResponse struct {
 
 func (x *ProfileResponse) Reset() {
 	*x = ProfileResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[48]
+	mi := &file_loom_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3178,7 +3351,7 @@ func (x *ProfileResponse) String() string {
 func (*ProfileResponse) ProtoMessage() {}
 
 func (x *ProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[48]
+	mi := &file_loom_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3191,7 +3364,7 @@ func (x *ProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileResponse.ProtoReflect.Descriptor instead.
 func (*ProfileResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ProfileResponse) GetData() []byte {
@@ -3210,7 +3383,7 @@ type GetInspectorURLRequest struct {
 
 func (x *GetInspectorURLRequest) Reset() {
 	*x = GetInspectorURLRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[49]
+	mi := &file_loom_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +3395,7 @@ func (x *GetInspectorURLRequest) String() string {
 func (*GetInspectorURLRequest) ProtoMessage() {}
 
 func (x *GetInspectorURLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[49]
+	mi := &file_loom_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +3408,7 @@ func (x *GetInspectorURLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInspectorURLRequest.ProtoReflect.Descriptor instead.
 func (*GetInspectorURLRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 // GetInspectorURLResponse is where to look.
@@ -3248,7 +3421,7 @@ type GetInspectorURLResponse struct {
 
 func (x *GetInspectorURLResponse) Reset() {
 	*x = GetInspectorURLResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[50]
+	mi := &file_loom_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3260,7 +3433,7 @@ func (x *GetInspectorURLResponse) String() string {
 func (*GetInspectorURLResponse) ProtoMessage() {}
 
 func (x *GetInspectorURLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[50]
+	mi := &file_loom_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3273,7 +3446,7 @@ func (x *GetInspectorURLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInspectorURLResponse.ProtoReflect.Descriptor instead.
 func (*GetInspectorURLResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetInspectorURLResponse) GetUrl() string {
@@ -3386,14 +3559,33 @@ const file_loom_v1_admin_proto_rawDesc = "" +
 	"\abackend\x18\x01 \x01(\v2\x10.loom.v1.BackendR\abackend\"\x15\n" +
 	"\x13ListBreakersRequest\"D\n" +
 	"\x14ListBreakersResponse\x12,\n" +
-	"\bbreakers\x18\x01 \x03(\v2\x10.loom.v1.BreakerR\bbreakers\"\xcb\x01\n" +
+	"\bbreakers\x18\x01 \x03(\v2\x10.loom.v1.BreakerR\bbreakers\"\xce\x03\n" +
 	"\aBreaker\x12\x18\n" +
 	"\abackend\x18\x01 \x01(\tR\abackend\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12#\n" +
 	"\rfailure_ratio\x18\x03 \x01(\x01R\ffailureRatio\x120\n" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x129\n" +
 	"\n" +
-	"next_probe\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tnextProbe\"a\n" +
+	"next_probe\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tnextProbe\x12\x1a\n" +
+	"\bverdicts\x18\x06 \x01(\rR\bverdicts\x12 \n" +
+	"\vconsecutive\x18\a \x01(\rR\vconsecutive\x12\x1a\n" +
+	"\bopenings\x18\b \x01(\rR\bopenings\x12\x18\n" +
+	"\aprobing\x18\t \x01(\rR\aprobing\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\n" +
+	" \x01(\tR\tlastError\x12>\n" +
+	"\rlast_error_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vlastErrorAt\x12.\n" +
+	"\x06totals\x18\f \x01(\v2\x16.loom.v1.BreakerTotalsR\x06totals\"\x8a\x02\n" +
+	"\rBreakerTotals\x12\x18\n" +
+	"\aallowed\x18\x01 \x01(\x04R\aallowed\x12\x1a\n" +
+	"\brejected\x18\x02 \x01(\x04R\brejected\x12\x1c\n" +
+	"\tsuccesses\x18\x03 \x01(\x04R\tsuccesses\x12\x1a\n" +
+	"\bfailures\x18\x04 \x01(\x04R\bfailures\x12\x1a\n" +
+	"\bexcluded\x18\x05 \x01(\x04R\bexcluded\x12\x12\n" +
+	"\x04late\x18\x06 \x01(\x04R\x04late\x12\x16\n" +
+	"\x06probes\x18\a \x01(\x04R\x06probes\x12%\n" +
+	"\x0eprobe_timeouts\x18\b \x01(\x04R\rprobeTimeouts\x12\x1a\n" +
+	"\bopenings\x18\t \x01(\x04R\bopenings\"a\n" +
 	"\x15ControlBreakerRequest\x12\x18\n" +
 	"\abackend\x18\x01 \x01(\tR\abackend\x12.\n" +
 	"\x06action\x18\x02 \x01(\x0e2\x16.loom.v1.BreakerActionR\x06action\"D\n" +
@@ -3539,7 +3731,7 @@ func file_loom_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_loom_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_loom_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_loom_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_loom_v1_admin_proto_goTypes = []any{
 	(CaptureMode)(0),                // 0: loom.v1.CaptureMode
 	(BreakerAction)(0),              // 1: loom.v1.BreakerAction
@@ -3571,48 +3763,49 @@ var file_loom_v1_admin_proto_goTypes = []any{
 	(*ListBreakersRequest)(nil),     // 27: loom.v1.ListBreakersRequest
 	(*ListBreakersResponse)(nil),    // 28: loom.v1.ListBreakersResponse
 	(*Breaker)(nil),                 // 29: loom.v1.Breaker
-	(*ControlBreakerRequest)(nil),   // 30: loom.v1.ControlBreakerRequest
-	(*ControlBreakerResponse)(nil),  // 31: loom.v1.ControlBreakerResponse
-	(*GetConfigRequest)(nil),        // 32: loom.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),       // 33: loom.v1.GetConfigResponse
-	(*CheckConfigRequest)(nil),      // 34: loom.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),     // 35: loom.v1.CheckConfigResponse
-	(*ConfigProblem)(nil),           // 36: loom.v1.ConfigProblem
-	(*DiffConfigRequest)(nil),       // 37: loom.v1.DiffConfigRequest
-	(*DiffConfigResponse)(nil),      // 38: loom.v1.DiffConfigResponse
-	(*ListCallsRequest)(nil),        // 39: loom.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),       // 40: loom.v1.ListCallsResponse
-	(*GetCallRequest)(nil),          // 41: loom.v1.GetCallRequest
-	(*GetCallResponse)(nil),         // 42: loom.v1.GetCallResponse
-	(*DecodedMessage)(nil),          // 43: loom.v1.DecodedMessage
-	(*WatchCallsRequest)(nil),       // 44: loom.v1.WatchCallsRequest
-	(*WatchCallsResponse)(nil),      // 45: loom.v1.WatchCallsResponse
-	(*ReplayCallRequest)(nil),       // 46: loom.v1.ReplayCallRequest
-	(*ReplayCallResponse)(nil),      // 47: loom.v1.ReplayCallResponse
-	(*JSONChange)(nil),              // 48: loom.v1.JSONChange
-	(*SetCaptureModeRequest)(nil),   // 49: loom.v1.SetCaptureModeRequest
-	(*SetCaptureModeResponse)(nil),  // 50: loom.v1.SetCaptureModeResponse
-	(*ProfileRequest)(nil),          // 51: loom.v1.ProfileRequest
-	(*ProfileResponse)(nil),         // 52: loom.v1.ProfileResponse
-	(*GetInspectorURLRequest)(nil),  // 53: loom.v1.GetInspectorURLRequest
-	(*GetInspectorURLResponse)(nil), // 54: loom.v1.GetInspectorURLResponse
-	(*timestamppb.Timestamp)(nil),   // 55: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 56: google.protobuf.Duration
-	(*CallSummary)(nil),             // 57: loom.v1.CallSummary
-	(*Call)(nil),                    // 58: loom.v1.Call
-	(Direction)(0),                  // 59: loom.v1.Direction
-	(*Status)(nil),                  // 60: loom.v1.Status
+	(*BreakerTotals)(nil),           // 30: loom.v1.BreakerTotals
+	(*ControlBreakerRequest)(nil),   // 31: loom.v1.ControlBreakerRequest
+	(*ControlBreakerResponse)(nil),  // 32: loom.v1.ControlBreakerResponse
+	(*GetConfigRequest)(nil),        // 33: loom.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),       // 34: loom.v1.GetConfigResponse
+	(*CheckConfigRequest)(nil),      // 35: loom.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),     // 36: loom.v1.CheckConfigResponse
+	(*ConfigProblem)(nil),           // 37: loom.v1.ConfigProblem
+	(*DiffConfigRequest)(nil),       // 38: loom.v1.DiffConfigRequest
+	(*DiffConfigResponse)(nil),      // 39: loom.v1.DiffConfigResponse
+	(*ListCallsRequest)(nil),        // 40: loom.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),       // 41: loom.v1.ListCallsResponse
+	(*GetCallRequest)(nil),          // 42: loom.v1.GetCallRequest
+	(*GetCallResponse)(nil),         // 43: loom.v1.GetCallResponse
+	(*DecodedMessage)(nil),          // 44: loom.v1.DecodedMessage
+	(*WatchCallsRequest)(nil),       // 45: loom.v1.WatchCallsRequest
+	(*WatchCallsResponse)(nil),      // 46: loom.v1.WatchCallsResponse
+	(*ReplayCallRequest)(nil),       // 47: loom.v1.ReplayCallRequest
+	(*ReplayCallResponse)(nil),      // 48: loom.v1.ReplayCallResponse
+	(*JSONChange)(nil),              // 49: loom.v1.JSONChange
+	(*SetCaptureModeRequest)(nil),   // 50: loom.v1.SetCaptureModeRequest
+	(*SetCaptureModeResponse)(nil),  // 51: loom.v1.SetCaptureModeResponse
+	(*ProfileRequest)(nil),          // 52: loom.v1.ProfileRequest
+	(*ProfileResponse)(nil),         // 53: loom.v1.ProfileResponse
+	(*GetInspectorURLRequest)(nil),  // 54: loom.v1.GetInspectorURLRequest
+	(*GetInspectorURLResponse)(nil), // 55: loom.v1.GetInspectorURLResponse
+	(*timestamppb.Timestamp)(nil),   // 56: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 57: google.protobuf.Duration
+	(*CallSummary)(nil),             // 58: loom.v1.CallSummary
+	(*Call)(nil),                    // 59: loom.v1.Call
+	(Direction)(0),                  // 60: loom.v1.Direction
+	(*Status)(nil),                  // 61: loom.v1.Status
 }
 var file_loom_v1_admin_proto_depIdxs = []int32{
-	55, // 0: loom.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	56, // 0: loom.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
 	7,  // 1: loom.v1.GetStatusResponse.capture:type_name -> loom.v1.CaptureStatus
 	11, // 2: loom.v1.GetStatusResponse.listeners:type_name -> loom.v1.Listener
 	8,  // 3: loom.v1.GetStatusResponse.limits:type_name -> loom.v1.LimitStatus
 	6,  // 4: loom.v1.GetStatusResponse.admin:type_name -> loom.v1.AdminStatus
 	0,  // 5: loom.v1.CaptureStatus.mode:type_name -> loom.v1.CaptureMode
 	11, // 6: loom.v1.ListListenersResponse.listeners:type_name -> loom.v1.Listener
-	56, // 7: loom.v1.Load.p50:type_name -> google.protobuf.Duration
-	56, // 8: loom.v1.Load.p99:type_name -> google.protobuf.Duration
+	57, // 7: loom.v1.Load.p50:type_name -> google.protobuf.Duration
+	57, // 8: loom.v1.Load.p99:type_name -> google.protobuf.Duration
 	17, // 9: loom.v1.ListRoutesResponse.routes:type_name -> loom.v1.Route
 	17, // 10: loom.v1.GetRouteResponse.route:type_name -> loom.v1.Route
 	18, // 11: loom.v1.Route.backends:type_name -> loom.v1.RouteBackend
@@ -3623,71 +3816,73 @@ var file_loom_v1_admin_proto_depIdxs = []int32{
 	21, // 16: loom.v1.DrainEndpointResponse.backend:type_name -> loom.v1.Backend
 	21, // 17: loom.v1.UndrainEndpointResponse.backend:type_name -> loom.v1.Backend
 	29, // 18: loom.v1.ListBreakersResponse.breakers:type_name -> loom.v1.Breaker
-	55, // 19: loom.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	55, // 20: loom.v1.Breaker.next_probe:type_name -> google.protobuf.Timestamp
-	1,  // 21: loom.v1.ControlBreakerRequest.action:type_name -> loom.v1.BreakerAction
-	29, // 22: loom.v1.ControlBreakerResponse.breaker:type_name -> loom.v1.Breaker
-	55, // 23: loom.v1.GetConfigResponse.loaded:type_name -> google.protobuf.Timestamp
-	36, // 24: loom.v1.CheckConfigResponse.errors:type_name -> loom.v1.ConfigProblem
-	36, // 25: loom.v1.CheckConfigResponse.warnings:type_name -> loom.v1.ConfigProblem
-	36, // 26: loom.v1.DiffConfigResponse.errors:type_name -> loom.v1.ConfigProblem
-	57, // 27: loom.v1.ListCallsResponse.calls:type_name -> loom.v1.CallSummary
-	58, // 28: loom.v1.GetCallResponse.call:type_name -> loom.v1.Call
-	43, // 29: loom.v1.GetCallResponse.messages:type_name -> loom.v1.DecodedMessage
-	59, // 30: loom.v1.DecodedMessage.direction:type_name -> loom.v1.Direction
-	56, // 31: loom.v1.DecodedMessage.at:type_name -> google.protobuf.Duration
-	57, // 32: loom.v1.WatchCallsResponse.calls:type_name -> loom.v1.CallSummary
-	2,  // 33: loom.v1.ReplayCallRequest.target:type_name -> loom.v1.ReplayTarget
-	56, // 34: loom.v1.ReplayCallRequest.deadline:type_name -> google.protobuf.Duration
-	60, // 35: loom.v1.ReplayCallResponse.status:type_name -> loom.v1.Status
-	48, // 36: loom.v1.ReplayCallResponse.changes:type_name -> loom.v1.JSONChange
-	0,  // 37: loom.v1.SetCaptureModeRequest.mode:type_name -> loom.v1.CaptureMode
-	0,  // 38: loom.v1.SetCaptureModeResponse.before:type_name -> loom.v1.CaptureMode
-	3,  // 39: loom.v1.ProfileRequest.kind:type_name -> loom.v1.ProfileKind
-	56, // 40: loom.v1.ProfileRequest.duration:type_name -> google.protobuf.Duration
-	4,  // 41: loom.v1.Admin.GetStatus:input_type -> loom.v1.GetStatusRequest
-	9,  // 42: loom.v1.Admin.ListListeners:input_type -> loom.v1.ListListenersRequest
-	13, // 43: loom.v1.Admin.ListRoutes:input_type -> loom.v1.ListRoutesRequest
-	15, // 44: loom.v1.Admin.GetRoute:input_type -> loom.v1.GetRouteRequest
-	19, // 45: loom.v1.Admin.ListBackends:input_type -> loom.v1.ListBackendsRequest
-	23, // 46: loom.v1.Admin.DrainEndpoint:input_type -> loom.v1.DrainEndpointRequest
-	25, // 47: loom.v1.Admin.UndrainEndpoint:input_type -> loom.v1.UndrainEndpointRequest
-	27, // 48: loom.v1.Admin.ListBreakers:input_type -> loom.v1.ListBreakersRequest
-	30, // 49: loom.v1.Admin.ControlBreaker:input_type -> loom.v1.ControlBreakerRequest
-	32, // 50: loom.v1.Admin.GetConfig:input_type -> loom.v1.GetConfigRequest
-	34, // 51: loom.v1.Admin.CheckConfig:input_type -> loom.v1.CheckConfigRequest
-	37, // 52: loom.v1.Admin.DiffConfig:input_type -> loom.v1.DiffConfigRequest
-	39, // 53: loom.v1.Admin.ListCalls:input_type -> loom.v1.ListCallsRequest
-	41, // 54: loom.v1.Admin.GetCall:input_type -> loom.v1.GetCallRequest
-	44, // 55: loom.v1.Admin.WatchCalls:input_type -> loom.v1.WatchCallsRequest
-	46, // 56: loom.v1.Admin.ReplayCall:input_type -> loom.v1.ReplayCallRequest
-	49, // 57: loom.v1.Admin.SetCaptureMode:input_type -> loom.v1.SetCaptureModeRequest
-	51, // 58: loom.v1.Admin.Profile:input_type -> loom.v1.ProfileRequest
-	53, // 59: loom.v1.Admin.GetInspectorURL:input_type -> loom.v1.GetInspectorURLRequest
-	5,  // 60: loom.v1.Admin.GetStatus:output_type -> loom.v1.GetStatusResponse
-	10, // 61: loom.v1.Admin.ListListeners:output_type -> loom.v1.ListListenersResponse
-	14, // 62: loom.v1.Admin.ListRoutes:output_type -> loom.v1.ListRoutesResponse
-	16, // 63: loom.v1.Admin.GetRoute:output_type -> loom.v1.GetRouteResponse
-	20, // 64: loom.v1.Admin.ListBackends:output_type -> loom.v1.ListBackendsResponse
-	24, // 65: loom.v1.Admin.DrainEndpoint:output_type -> loom.v1.DrainEndpointResponse
-	26, // 66: loom.v1.Admin.UndrainEndpoint:output_type -> loom.v1.UndrainEndpointResponse
-	28, // 67: loom.v1.Admin.ListBreakers:output_type -> loom.v1.ListBreakersResponse
-	31, // 68: loom.v1.Admin.ControlBreaker:output_type -> loom.v1.ControlBreakerResponse
-	33, // 69: loom.v1.Admin.GetConfig:output_type -> loom.v1.GetConfigResponse
-	35, // 70: loom.v1.Admin.CheckConfig:output_type -> loom.v1.CheckConfigResponse
-	38, // 71: loom.v1.Admin.DiffConfig:output_type -> loom.v1.DiffConfigResponse
-	40, // 72: loom.v1.Admin.ListCalls:output_type -> loom.v1.ListCallsResponse
-	42, // 73: loom.v1.Admin.GetCall:output_type -> loom.v1.GetCallResponse
-	45, // 74: loom.v1.Admin.WatchCalls:output_type -> loom.v1.WatchCallsResponse
-	47, // 75: loom.v1.Admin.ReplayCall:output_type -> loom.v1.ReplayCallResponse
-	50, // 76: loom.v1.Admin.SetCaptureMode:output_type -> loom.v1.SetCaptureModeResponse
-	52, // 77: loom.v1.Admin.Profile:output_type -> loom.v1.ProfileResponse
-	54, // 78: loom.v1.Admin.GetInspectorURL:output_type -> loom.v1.GetInspectorURLResponse
-	60, // [60:79] is the sub-list for method output_type
-	41, // [41:60] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	56, // 19: loom.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	56, // 20: loom.v1.Breaker.next_probe:type_name -> google.protobuf.Timestamp
+	56, // 21: loom.v1.Breaker.last_error_at:type_name -> google.protobuf.Timestamp
+	30, // 22: loom.v1.Breaker.totals:type_name -> loom.v1.BreakerTotals
+	1,  // 23: loom.v1.ControlBreakerRequest.action:type_name -> loom.v1.BreakerAction
+	29, // 24: loom.v1.ControlBreakerResponse.breaker:type_name -> loom.v1.Breaker
+	56, // 25: loom.v1.GetConfigResponse.loaded:type_name -> google.protobuf.Timestamp
+	37, // 26: loom.v1.CheckConfigResponse.errors:type_name -> loom.v1.ConfigProblem
+	37, // 27: loom.v1.CheckConfigResponse.warnings:type_name -> loom.v1.ConfigProblem
+	37, // 28: loom.v1.DiffConfigResponse.errors:type_name -> loom.v1.ConfigProblem
+	58, // 29: loom.v1.ListCallsResponse.calls:type_name -> loom.v1.CallSummary
+	59, // 30: loom.v1.GetCallResponse.call:type_name -> loom.v1.Call
+	44, // 31: loom.v1.GetCallResponse.messages:type_name -> loom.v1.DecodedMessage
+	60, // 32: loom.v1.DecodedMessage.direction:type_name -> loom.v1.Direction
+	57, // 33: loom.v1.DecodedMessage.at:type_name -> google.protobuf.Duration
+	58, // 34: loom.v1.WatchCallsResponse.calls:type_name -> loom.v1.CallSummary
+	2,  // 35: loom.v1.ReplayCallRequest.target:type_name -> loom.v1.ReplayTarget
+	57, // 36: loom.v1.ReplayCallRequest.deadline:type_name -> google.protobuf.Duration
+	61, // 37: loom.v1.ReplayCallResponse.status:type_name -> loom.v1.Status
+	49, // 38: loom.v1.ReplayCallResponse.changes:type_name -> loom.v1.JSONChange
+	0,  // 39: loom.v1.SetCaptureModeRequest.mode:type_name -> loom.v1.CaptureMode
+	0,  // 40: loom.v1.SetCaptureModeResponse.before:type_name -> loom.v1.CaptureMode
+	3,  // 41: loom.v1.ProfileRequest.kind:type_name -> loom.v1.ProfileKind
+	57, // 42: loom.v1.ProfileRequest.duration:type_name -> google.protobuf.Duration
+	4,  // 43: loom.v1.Admin.GetStatus:input_type -> loom.v1.GetStatusRequest
+	9,  // 44: loom.v1.Admin.ListListeners:input_type -> loom.v1.ListListenersRequest
+	13, // 45: loom.v1.Admin.ListRoutes:input_type -> loom.v1.ListRoutesRequest
+	15, // 46: loom.v1.Admin.GetRoute:input_type -> loom.v1.GetRouteRequest
+	19, // 47: loom.v1.Admin.ListBackends:input_type -> loom.v1.ListBackendsRequest
+	23, // 48: loom.v1.Admin.DrainEndpoint:input_type -> loom.v1.DrainEndpointRequest
+	25, // 49: loom.v1.Admin.UndrainEndpoint:input_type -> loom.v1.UndrainEndpointRequest
+	27, // 50: loom.v1.Admin.ListBreakers:input_type -> loom.v1.ListBreakersRequest
+	31, // 51: loom.v1.Admin.ControlBreaker:input_type -> loom.v1.ControlBreakerRequest
+	33, // 52: loom.v1.Admin.GetConfig:input_type -> loom.v1.GetConfigRequest
+	35, // 53: loom.v1.Admin.CheckConfig:input_type -> loom.v1.CheckConfigRequest
+	38, // 54: loom.v1.Admin.DiffConfig:input_type -> loom.v1.DiffConfigRequest
+	40, // 55: loom.v1.Admin.ListCalls:input_type -> loom.v1.ListCallsRequest
+	42, // 56: loom.v1.Admin.GetCall:input_type -> loom.v1.GetCallRequest
+	45, // 57: loom.v1.Admin.WatchCalls:input_type -> loom.v1.WatchCallsRequest
+	47, // 58: loom.v1.Admin.ReplayCall:input_type -> loom.v1.ReplayCallRequest
+	50, // 59: loom.v1.Admin.SetCaptureMode:input_type -> loom.v1.SetCaptureModeRequest
+	52, // 60: loom.v1.Admin.Profile:input_type -> loom.v1.ProfileRequest
+	54, // 61: loom.v1.Admin.GetInspectorURL:input_type -> loom.v1.GetInspectorURLRequest
+	5,  // 62: loom.v1.Admin.GetStatus:output_type -> loom.v1.GetStatusResponse
+	10, // 63: loom.v1.Admin.ListListeners:output_type -> loom.v1.ListListenersResponse
+	14, // 64: loom.v1.Admin.ListRoutes:output_type -> loom.v1.ListRoutesResponse
+	16, // 65: loom.v1.Admin.GetRoute:output_type -> loom.v1.GetRouteResponse
+	20, // 66: loom.v1.Admin.ListBackends:output_type -> loom.v1.ListBackendsResponse
+	24, // 67: loom.v1.Admin.DrainEndpoint:output_type -> loom.v1.DrainEndpointResponse
+	26, // 68: loom.v1.Admin.UndrainEndpoint:output_type -> loom.v1.UndrainEndpointResponse
+	28, // 69: loom.v1.Admin.ListBreakers:output_type -> loom.v1.ListBreakersResponse
+	32, // 70: loom.v1.Admin.ControlBreaker:output_type -> loom.v1.ControlBreakerResponse
+	34, // 71: loom.v1.Admin.GetConfig:output_type -> loom.v1.GetConfigResponse
+	36, // 72: loom.v1.Admin.CheckConfig:output_type -> loom.v1.CheckConfigResponse
+	39, // 73: loom.v1.Admin.DiffConfig:output_type -> loom.v1.DiffConfigResponse
+	41, // 74: loom.v1.Admin.ListCalls:output_type -> loom.v1.ListCallsResponse
+	43, // 75: loom.v1.Admin.GetCall:output_type -> loom.v1.GetCallResponse
+	46, // 76: loom.v1.Admin.WatchCalls:output_type -> loom.v1.WatchCallsResponse
+	48, // 77: loom.v1.Admin.ReplayCall:output_type -> loom.v1.ReplayCallResponse
+	51, // 78: loom.v1.Admin.SetCaptureMode:output_type -> loom.v1.SetCaptureModeResponse
+	53, // 79: loom.v1.Admin.Profile:output_type -> loom.v1.ProfileResponse
+	55, // 80: loom.v1.Admin.GetInspectorURL:output_type -> loom.v1.GetInspectorURLResponse
+	62, // [62:81] is the sub-list for method output_type
+	43, // [43:62] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_loom_v1_admin_proto_init() }
@@ -3702,7 +3897,7 @@ func file_loom_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_loom_v1_admin_proto_rawDesc), len(file_loom_v1_admin_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   51,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
