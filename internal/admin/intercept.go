@@ -2,18 +2,12 @@ package admin
 
 import (
 	"context"
-	"sync/atomic"
 
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
-
-// counters counts what was refused.
-type counters struct {
-	denied, calls, streams atomic.Uint64
-}
 
 // unary judges, bounds and logs a call.
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
@@ -25,7 +19,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	case s.calls <- struct{}{}:
 		defer func() { <-s.calls }()
 	default:
-		s.refused.calls.Add(1)
+		s.opts.Counters.Calls.Add(1)
 		return nil, status.Errorf(codes.ResourceExhausted, "%d calls are running, which is all that may", maxCalls)
 	}
 	ctx, stop := context.WithTimeout(ctx, callTime)
@@ -46,7 +40,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	case s.streams <- struct{}{}:
 		defer func() { <-s.streams }()
 	default:
-		s.refused.streams.Add(1)
+		s.opts.Counters.Streams.Add(1)
 		return status.Errorf(codes.ResourceExhausted, "%d streams are open, which is all that may be", maxStreams)
 	}
 	ctx, cancel := context.WithCancel(ss.Context())
@@ -65,7 +59,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 func (s *Server) admit(ctx context.Context, method string) (caller, error) {
 	who, err := s.rights.admit(ctx, method)
 	if err != nil {
-		s.refused.denied.Add(1)
+		s.opts.Counters.Denied.Add(1)
 		s.log.Warn("admin call denied", append(who.fields(), zap.String("method", method))...)
 	}
 	return who, err

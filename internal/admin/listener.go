@@ -3,6 +3,7 @@ package admin
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // bounded is a listener with a bound on the connections that are open. Those
@@ -10,11 +11,12 @@ import (
 type bounded struct {
 	net.Listener
 
-	slots chan struct{} // holds a token of each open connection
+	slots   chan struct{} // holds a token of each open connection
+	refused *atomic.Uint64
 }
 
-func bound(l net.Listener, most int) *bounded {
-	return &bounded{Listener: l, slots: make(chan struct{}, most)}
+func bound(l net.Listener, most int, refused *atomic.Uint64) *bounded {
+	return &bounded{Listener: l, slots: make(chan struct{}, most), refused: refused}
 }
 
 // Accept returns the next connection that there is room for.
@@ -33,6 +35,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 		case b.slots <- struct{}{}:
 			return &boundedConn{UnixConn: u, release: sync.OnceFunc(func() { <-b.slots })}, nil
 		default:
+			b.refused.Add(1)
 			_ = conn.Close()
 		}
 	}

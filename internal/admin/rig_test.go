@@ -88,7 +88,7 @@ func newRig(t *testing.T, r rights, who ...process) *rig {
 		ask = func(net.Conn) (process, error) { return who[0], nil }
 	}
 	g.server = newServer(Options{
-		Log: zap.New(core), Panels: panels(cfg), Store: store, Control: g.done,
+		Log: zap.New(core), Counters: new(Counters), Panels: panels(cfg), Store: store, Control: g.done,
 		Records: inspector.NewRecords(inspector.RecordsOptions{Store: store, Decoder: decode.New(decode.Limits{}, nil), Schemas: cache}),
 		Running: func() *config.Config { return cfg },
 		Env: func(name string) (string, bool) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,7 +22,7 @@ import (
 )
 
 // Limits of the service. A person and some scripts use it; what is beyond
-// these is a mistake or an attack. GetStatus tells how often they were hit.
+// these is a mistake or an attack. Counters tell how often they were hit.
 const (
 	maxConns    = 64               // open at once; a further one is closed
 	maxCalls    = 32               // unary calls at once; a further one is refused
@@ -37,6 +38,14 @@ const (
 	maxRows     = 10_000           // of ListCalls
 )
 
+// Counters counts what the service refused.
+type Counters struct {
+	Denied      atomic.Uint64 // calls of people who may not make them
+	Connections atomic.Uint64 // beyond those that may be open
+	Calls       atomic.Uint64 // beyond those that may run
+	Streams     atomic.Uint64 // beyond those that may be open
+}
+
 // Options is what the service shows and changes. All fields but Group,
 // ReadOnly and InspectorURL are required.
 type Options struct {
@@ -46,6 +55,8 @@ type Options struct {
 	Group string
 	// ReadOnly are users, by name or number, who may look and no more.
 	ReadOnly []string
+
+	Counters *Counters
 
 	Panels  inspector.Panels
 	Records *inspector.Records
@@ -88,8 +99,6 @@ type Server struct {
 	streams  chan struct{}
 	parses   chan struct{} // of configurations: one may take 50 MB
 	profiles chan struct{}
-
-	refused counters
 }
 
 // New returns a service that serves nothing yet.
@@ -133,7 +142,7 @@ func newServer(o Options, r rights, ask func(net.Conn) (process, error)) *Server
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer s.end()
 	served := make(chan error, 1)
-	go func() { served <- s.grpc.Serve(bound(l, maxConns)) }()
+	go func() { served <- s.grpc.Serve(bound(l, maxConns, &s.opts.Counters.Connections)) }()
 	var err error
 	select {
 	case <-ctx.Done():

@@ -25,9 +25,6 @@ func (s *Server) GetStatus(ctx context.Context, _ *loomv1.GetStatusRequest) (*lo
 		},
 		Listeners: listeners(v.Listeners), MemoryBytes: v.Memory, Goroutines: uint32(v.Goroutines),
 		Routes: uint32(len(cfg.Routes)), Backends: uint32(len(cfg.Backends)),
-		Admin: &loomv1.AdminStatus{
-			Denied: s.refused.denied.Load(), CallsRefused: s.refused.calls.Load(), StreamsRefused: s.refused.streams.Load(),
-		},
 	}
 	for _, l := range v.Limits {
 		out.Limits = append(out.Limits, &loomv1.LimitStatus{Name: l.Name, Hits: l.Hits})

@@ -31,7 +31,8 @@ func (s *Server) openAdmin(w *watch, cfg *config.Config, o Options, panels inspe
 	}
 	service, err := admin.New(admin.Options{
 		Log: o.Log.Named("admin"), Group: cfg.Admin.Group, ReadOnly: cfg.Admin.ReadOnly,
-		Panels: panels, Records: w.records, Store: w.store, Control: controls{s},
+		Counters: &s.counters.Admin,
+		Panels:   panels, Records: w.records, Store: w.store, Control: controls{s},
 		Running:      func() *config.Config { return cfg },
 		Env:          os.LookupEnv,
 		InspectorURL: s.InspectorURL,

@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"loom/internal/admin"
 	"loom/internal/backend"
 	"loom/internal/h2"
 	"loom/internal/relay"
@@ -15,6 +16,7 @@ type Counters struct {
 	H2                   h2.Counters
 	Relay                relay.Counters
 	Backend              backend.Counters
+	Admin                admin.Counters
 	ConnectionsRefused   atomic.Uint64 // beyond limits.connections of a listener
 	TLSHandshakesRefused atomic.Uint64 // beyond limits.tls_handshakes
 	TLSHandshakeTimeouts atomic.Uint64 // beyond limits.tls_handshake_timeout
@@ -66,6 +68,10 @@ func (c *Counters) limits() []limit {
 		{"mirrors_dropped", "Copies of calls that found no room, or were given up before they were through.", &c.Relay.MirrorsDropped},
 		{"keepalives_lost", "Connections closed because the peer gave no sign of life.", &h.KeepaliveLost},
 		{"protocol_errors", "Connections closed for any other fault of the peer.", &h.ProtocolErrors},
+		{"admin_denied", "Calls on the admin socket by people who may not make them.", &c.Admin.Denied},
+		{"admin_connections_refused", "Connections to the admin socket beyond those that may be open.", &c.Admin.Connections},
+		{"admin_calls_refused", "Calls on the admin socket beyond those that may run at once.", &c.Admin.Calls},
+		{"admin_streams_refused", "Streams on the admin socket beyond those that may be open at once.", &c.Admin.Streams},
 		{"stream_errors", "Streams reset for a fault of the peer.", &h.StreamErrors},
 	}
 }

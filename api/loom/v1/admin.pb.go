@@ -315,10 +315,8 @@ type GetStatusResponse struct {
 	// Whether the caller may only look.
 	ReadOnly bool `protobuf:"varint,12,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
 	// The configuration has routes and backends of that number.
-	Routes   uint32 `protobuf:"varint,13,opt,name=routes,proto3" json:"routes,omitempty"`
-	Backends uint32 `protobuf:"varint,14,opt,name=backends,proto3" json:"backends,omitempty"`
-	// How often this service itself refused something since loomd started.
-	Admin         *AdminStatus `protobuf:"bytes,15,opt,name=admin,proto3" json:"admin,omitempty"`
+	Routes        uint32 `protobuf:"varint,13,opt,name=routes,proto3" json:"routes,omitempty"`
+	Backends      uint32 `protobuf:"varint,14,opt,name=backends,proto3" json:"backends,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -451,77 +449,6 @@ func (x *GetStatusResponse) GetBackends() uint32 {
 	return 0
 }
 
-func (x *GetStatusResponse) GetAdmin() *AdminStatus {
-	if x != nil {
-		return x.Admin
-	}
-	return nil
-}
-
-// AdminStatus counts what the admin service refused.
-type AdminStatus struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Calls of people who may not make them.
-	Denied uint64 `protobuf:"varint,1,opt,name=denied,proto3" json:"denied,omitempty"`
-	// Calls beyond the number that runs at once.
-	CallsRefused uint64 `protobuf:"varint,2,opt,name=calls_refused,json=callsRefused,proto3" json:"calls_refused,omitempty"`
-	// Streams beyond the number that runs at once.
-	StreamsRefused uint64 `protobuf:"varint,3,opt,name=streams_refused,json=streamsRefused,proto3" json:"streams_refused,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *AdminStatus) Reset() {
-	*x = AdminStatus{}
-	mi := &file_loom_v1_admin_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AdminStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AdminStatus) ProtoMessage() {}
-
-func (x *AdminStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AdminStatus.ProtoReflect.Descriptor instead.
-func (*AdminStatus) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *AdminStatus) GetDenied() uint64 {
-	if x != nil {
-		return x.Denied
-	}
-	return 0
-}
-
-func (x *AdminStatus) GetCallsRefused() uint64 {
-	if x != nil {
-		return x.CallsRefused
-	}
-	return 0
-}
-
-func (x *AdminStatus) GetStreamsRefused() uint64 {
-	if x != nil {
-		return x.StreamsRefused
-	}
-	return 0
-}
-
 // CaptureStatus is what is kept of calls.
 type CaptureStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -541,7 +468,7 @@ type CaptureStatus struct {
 
 func (x *CaptureStatus) Reset() {
 	*x = CaptureStatus{}
-	mi := &file_loom_v1_admin_proto_msgTypes[3]
+	mi := &file_loom_v1_admin_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -553,7 +480,7 @@ func (x *CaptureStatus) String() string {
 func (*CaptureStatus) ProtoMessage() {}
 
 func (x *CaptureStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[3]
+	mi := &file_loom_v1_admin_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -566,7 +493,7 @@ func (x *CaptureStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureStatus.ProtoReflect.Descriptor instead.
 func (*CaptureStatus) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CaptureStatus) GetMode() CaptureMode {
@@ -622,7 +549,7 @@ type LimitStatus struct {
 
 func (x *LimitStatus) Reset() {
 	*x = LimitStatus{}
-	mi := &file_loom_v1_admin_proto_msgTypes[4]
+	mi := &file_loom_v1_admin_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -634,7 +561,7 @@ func (x *LimitStatus) String() string {
 func (*LimitStatus) ProtoMessage() {}
 
 func (x *LimitStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[4]
+	mi := &file_loom_v1_admin_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -647,7 +574,7 @@ func (x *LimitStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitStatus.ProtoReflect.Descriptor instead.
 func (*LimitStatus) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *LimitStatus) GetName() string {
@@ -673,7 +600,7 @@ type ListListenersRequest struct {
 
 func (x *ListListenersRequest) Reset() {
 	*x = ListListenersRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[5]
+	mi := &file_loom_v1_admin_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +612,7 @@ func (x *ListListenersRequest) String() string {
 func (*ListListenersRequest) ProtoMessage() {}
 
 func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[5]
+	mi := &file_loom_v1_admin_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +625,7 @@ func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersRequest.ProtoReflect.Descriptor instead.
 func (*ListListenersRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{4}
 }
 
 // ListListenersResponse has them in the order of the configuration.
@@ -711,7 +638,7 @@ type ListListenersResponse struct {
 
 func (x *ListListenersResponse) Reset() {
 	*x = ListListenersResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[6]
+	mi := &file_loom_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +650,7 @@ func (x *ListListenersResponse) String() string {
 func (*ListListenersResponse) ProtoMessage() {}
 
 func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[6]
+	mi := &file_loom_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +663,7 @@ func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersResponse.ProtoReflect.Descriptor instead.
 func (*ListListenersResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListListenersResponse) GetListeners() []*Listener {
@@ -759,7 +686,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_loom_v1_admin_proto_msgTypes[7]
+	mi := &file_loom_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +698,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[7]
+	mi := &file_loom_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +711,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Listener) GetName() string {
@@ -831,7 +758,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_loom_v1_admin_proto_msgTypes[8]
+	mi := &file_loom_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +770,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[8]
+	mi := &file_loom_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +783,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Load) GetCalls() uint64 {
@@ -917,7 +844,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[9]
+	mi := &file_loom_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +856,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[9]
+	mi := &file_loom_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +869,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 // ListRoutesResponse has them in the order in which they are tried.
@@ -955,7 +882,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[10]
+	mi := &file_loom_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +894,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[10]
+	mi := &file_loom_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +907,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -1000,7 +927,7 @@ type GetRouteRequest struct {
 
 func (x *GetRouteRequest) Reset() {
 	*x = GetRouteRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[11]
+	mi := &file_loom_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +939,7 @@ func (x *GetRouteRequest) String() string {
 func (*GetRouteRequest) ProtoMessage() {}
 
 func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[11]
+	mi := &file_loom_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +952,7 @@ func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteRequest.ProtoReflect.Descriptor instead.
 func (*GetRouteRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetRouteRequest) GetName() string {
@@ -1045,7 +972,7 @@ type GetRouteResponse struct {
 
 func (x *GetRouteResponse) Reset() {
 	*x = GetRouteResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[12]
+	mi := &file_loom_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +984,7 @@ func (x *GetRouteResponse) String() string {
 func (*GetRouteResponse) ProtoMessage() {}
 
 func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[12]
+	mi := &file_loom_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +997,7 @@ func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteResponse.ProtoReflect.Descriptor instead.
 func (*GetRouteResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetRouteResponse) GetRoute() *Route {
@@ -1097,7 +1024,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_loom_v1_admin_proto_msgTypes[13]
+	mi := &file_loom_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1036,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[13]
+	mi := &file_loom_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1049,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Route) GetName() string {
@@ -1171,7 +1098,7 @@ type RouteBackend struct {
 
 func (x *RouteBackend) Reset() {
 	*x = RouteBackend{}
-	mi := &file_loom_v1_admin_proto_msgTypes[14]
+	mi := &file_loom_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1110,7 @@ func (x *RouteBackend) String() string {
 func (*RouteBackend) ProtoMessage() {}
 
 func (x *RouteBackend) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[14]
+	mi := &file_loom_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1123,7 @@ func (x *RouteBackend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteBackend.ProtoReflect.Descriptor instead.
 func (*RouteBackend) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RouteBackend) GetName() string {
@@ -1222,7 +1149,7 @@ type ListBackendsRequest struct {
 
 func (x *ListBackendsRequest) Reset() {
 	*x = ListBackendsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[15]
+	mi := &file_loom_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1161,7 @@ func (x *ListBackendsRequest) String() string {
 func (*ListBackendsRequest) ProtoMessage() {}
 
 func (x *ListBackendsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[15]
+	mi := &file_loom_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1174,7 @@ func (x *ListBackendsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackendsRequest.ProtoReflect.Descriptor instead.
 func (*ListBackendsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 // ListBackendsResponse has them in the order of the configuration.
@@ -1260,7 +1187,7 @@ type ListBackendsResponse struct {
 
 func (x *ListBackendsResponse) Reset() {
 	*x = ListBackendsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[16]
+	mi := &file_loom_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1199,7 @@ func (x *ListBackendsResponse) String() string {
 func (*ListBackendsResponse) ProtoMessage() {}
 
 func (x *ListBackendsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[16]
+	mi := &file_loom_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1212,7 @@ func (x *ListBackendsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackendsResponse.ProtoReflect.Descriptor instead.
 func (*ListBackendsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListBackendsResponse) GetBackends() []*Backend {
@@ -1312,7 +1239,7 @@ type Backend struct {
 
 func (x *Backend) Reset() {
 	*x = Backend{}
-	mi := &file_loom_v1_admin_proto_msgTypes[17]
+	mi := &file_loom_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1251,7 @@ func (x *Backend) String() string {
 func (*Backend) ProtoMessage() {}
 
 func (x *Backend) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[17]
+	mi := &file_loom_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1264,7 @@ func (x *Backend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backend.ProtoReflect.Descriptor instead.
 func (*Backend) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Backend) GetName() string {
@@ -1399,7 +1326,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_loom_v1_admin_proto_msgTypes[18]
+	mi := &file_loom_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1411,7 +1338,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[18]
+	mi := &file_loom_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1424,7 +1351,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Endpoint) GetAddress() string {
@@ -1474,7 +1401,7 @@ type DrainEndpointRequest struct {
 
 func (x *DrainEndpointRequest) Reset() {
 	*x = DrainEndpointRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[19]
+	mi := &file_loom_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1413,7 @@ func (x *DrainEndpointRequest) String() string {
 func (*DrainEndpointRequest) ProtoMessage() {}
 
 func (x *DrainEndpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[19]
+	mi := &file_loom_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1426,7 @@ func (x *DrainEndpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainEndpointRequest.ProtoReflect.Descriptor instead.
 func (*DrainEndpointRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DrainEndpointRequest) GetBackend() string {
@@ -1526,7 +1453,7 @@ type DrainEndpointResponse struct {
 
 func (x *DrainEndpointResponse) Reset() {
 	*x = DrainEndpointResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[20]
+	mi := &file_loom_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1465,7 @@ func (x *DrainEndpointResponse) String() string {
 func (*DrainEndpointResponse) ProtoMessage() {}
 
 func (x *DrainEndpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[20]
+	mi := &file_loom_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1478,7 @@ func (x *DrainEndpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainEndpointResponse.ProtoReflect.Descriptor instead.
 func (*DrainEndpointResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DrainEndpointResponse) GetBackend() *Backend {
@@ -1573,7 +1500,7 @@ type UndrainEndpointRequest struct {
 
 func (x *UndrainEndpointRequest) Reset() {
 	*x = UndrainEndpointRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[21]
+	mi := &file_loom_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1512,7 @@ func (x *UndrainEndpointRequest) String() string {
 func (*UndrainEndpointRequest) ProtoMessage() {}
 
 func (x *UndrainEndpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[21]
+	mi := &file_loom_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1525,7 @@ func (x *UndrainEndpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainEndpointRequest.ProtoReflect.Descriptor instead.
 func (*UndrainEndpointRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *UndrainEndpointRequest) GetBackend() string {
@@ -1625,7 +1552,7 @@ type UndrainEndpointResponse struct {
 
 func (x *UndrainEndpointResponse) Reset() {
 	*x = UndrainEndpointResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[22]
+	mi := &file_loom_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1564,7 @@ func (x *UndrainEndpointResponse) String() string {
 func (*UndrainEndpointResponse) ProtoMessage() {}
 
 func (x *UndrainEndpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[22]
+	mi := &file_loom_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1577,7 @@ func (x *UndrainEndpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainEndpointResponse.ProtoReflect.Descriptor instead.
 func (*UndrainEndpointResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UndrainEndpointResponse) GetBackend() *Backend {
@@ -1669,7 +1596,7 @@ type ListBreakersRequest struct {
 
 func (x *ListBreakersRequest) Reset() {
 	*x = ListBreakersRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[23]
+	mi := &file_loom_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1681,7 +1608,7 @@ func (x *ListBreakersRequest) String() string {
 func (*ListBreakersRequest) ProtoMessage() {}
 
 func (x *ListBreakersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[23]
+	mi := &file_loom_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1694,7 +1621,7 @@ func (x *ListBreakersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBreakersRequest.ProtoReflect.Descriptor instead.
 func (*ListBreakersRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 // ListBreakersResponse has them in the order of the backends.
@@ -1707,7 +1634,7 @@ type ListBreakersResponse struct {
 
 func (x *ListBreakersResponse) Reset() {
 	*x = ListBreakersResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[24]
+	mi := &file_loom_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +1646,7 @@ func (x *ListBreakersResponse) String() string {
 func (*ListBreakersResponse) ProtoMessage() {}
 
 func (x *ListBreakersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[24]
+	mi := &file_loom_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1732,7 +1659,7 @@ func (x *ListBreakersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBreakersResponse.ProtoReflect.Descriptor instead.
 func (*ListBreakersResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListBreakersResponse) GetBreakers() []*Breaker {
@@ -1773,7 +1700,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_loom_v1_admin_proto_msgTypes[25]
+	mi := &file_loom_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1785,7 +1712,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[25]
+	mi := &file_loom_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1798,7 +1725,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Breaker) GetBackend() string {
@@ -1906,7 +1833,7 @@ type BreakerTotals struct {
 
 func (x *BreakerTotals) Reset() {
 	*x = BreakerTotals{}
-	mi := &file_loom_v1_admin_proto_msgTypes[26]
+	mi := &file_loom_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +1845,7 @@ func (x *BreakerTotals) String() string {
 func (*BreakerTotals) ProtoMessage() {}
 
 func (x *BreakerTotals) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[26]
+	mi := &file_loom_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +1858,7 @@ func (x *BreakerTotals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerTotals.ProtoReflect.Descriptor instead.
 func (*BreakerTotals) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BreakerTotals) GetAllowed() uint64 {
@@ -2008,7 +1935,7 @@ type ControlBreakerRequest struct {
 
 func (x *ControlBreakerRequest) Reset() {
 	*x = ControlBreakerRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[27]
+	mi := &file_loom_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +1947,7 @@ func (x *ControlBreakerRequest) String() string {
 func (*ControlBreakerRequest) ProtoMessage() {}
 
 func (x *ControlBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[27]
+	mi := &file_loom_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +1960,7 @@ func (x *ControlBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlBreakerRequest.ProtoReflect.Descriptor instead.
 func (*ControlBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ControlBreakerRequest) GetBackend() string {
@@ -2060,7 +1987,7 @@ type ControlBreakerResponse struct {
 
 func (x *ControlBreakerResponse) Reset() {
 	*x = ControlBreakerResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[28]
+	mi := &file_loom_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2072,7 +1999,7 @@ func (x *ControlBreakerResponse) String() string {
 func (*ControlBreakerResponse) ProtoMessage() {}
 
 func (x *ControlBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[28]
+	mi := &file_loom_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2085,7 +2012,7 @@ func (x *ControlBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlBreakerResponse.ProtoReflect.Descriptor instead.
 func (*ControlBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ControlBreakerResponse) GetBreaker() *Breaker {
@@ -2104,7 +2031,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[29]
+	mi := &file_loom_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2116,7 +2043,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[29]
+	mi := &file_loom_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,7 +2056,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 // GetConfigResponse is the configuration in force.
@@ -2150,7 +2077,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[30]
+	mi := &file_loom_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2089,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[30]
+	mi := &file_loom_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2102,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetConfigResponse) GetPath() string {
@@ -2226,7 +2153,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[31]
+	mi := &file_loom_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2238,7 +2165,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[31]
+	mi := &file_loom_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2251,7 +2178,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CheckConfigRequest) GetName() string {
@@ -2281,7 +2208,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[32]
+	mi := &file_loom_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2220,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[32]
+	mi := &file_loom_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2306,7 +2233,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CheckConfigResponse) GetErrors() []*ConfigProblem {
@@ -2340,7 +2267,7 @@ type ConfigProblem struct {
 
 func (x *ConfigProblem) Reset() {
 	*x = ConfigProblem{}
-	mi := &file_loom_v1_admin_proto_msgTypes[33]
+	mi := &file_loom_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2279,7 @@ func (x *ConfigProblem) String() string {
 func (*ConfigProblem) ProtoMessage() {}
 
 func (x *ConfigProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[33]
+	mi := &file_loom_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2292,7 @@ func (x *ConfigProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProblem.ProtoReflect.Descriptor instead.
 func (*ConfigProblem) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ConfigProblem) GetLine() int32 {
@@ -2416,7 +2343,7 @@ type DiffConfigRequest struct {
 
 func (x *DiffConfigRequest) Reset() {
 	*x = DiffConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	mi := &file_loom_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2428,7 +2355,7 @@ func (x *DiffConfigRequest) String() string {
 func (*DiffConfigRequest) ProtoMessage() {}
 
 func (x *DiffConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	mi := &file_loom_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2441,7 +2368,7 @@ func (x *DiffConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffConfigRequest.ProtoReflect.Descriptor instead.
 func (*DiffConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DiffConfigRequest) GetName() string {
@@ -2472,7 +2399,7 @@ type DiffConfigResponse struct {
 
 func (x *DiffConfigResponse) Reset() {
 	*x = DiffConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	mi := &file_loom_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2411,7 @@ func (x *DiffConfigResponse) String() string {
 func (*DiffConfigResponse) ProtoMessage() {}
 
 func (x *DiffConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	mi := &file_loom_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2424,7 @@ func (x *DiffConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffConfigResponse.ProtoReflect.Descriptor instead.
 func (*DiffConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DiffConfigResponse) GetErrors() []*ConfigProblem {
@@ -2528,7 +2455,7 @@ type ListCallsRequest struct {
 
 func (x *ListCallsRequest) Reset() {
 	*x = ListCallsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[36]
+	mi := &file_loom_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2540,7 +2467,7 @@ func (x *ListCallsRequest) String() string {
 func (*ListCallsRequest) ProtoMessage() {}
 
 func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[36]
+	mi := &file_loom_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2553,7 +2480,7 @@ func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsRequest.ProtoReflect.Descriptor instead.
 func (*ListCallsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListCallsRequest) GetFilter() string {
@@ -2583,7 +2510,7 @@ type ListCallsResponse struct {
 
 func (x *ListCallsResponse) Reset() {
 	*x = ListCallsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[37]
+	mi := &file_loom_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +2522,7 @@ func (x *ListCallsResponse) String() string {
 func (*ListCallsResponse) ProtoMessage() {}
 
 func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[37]
+	mi := &file_loom_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +2535,7 @@ func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsResponse.ProtoReflect.Descriptor instead.
 func (*ListCallsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListCallsResponse) GetCalls() []*CallSummary {
@@ -2635,7 +2562,7 @@ type GetCallRequest struct {
 
 func (x *GetCallRequest) Reset() {
 	*x = GetCallRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[38]
+	mi := &file_loom_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2574,7 @@ func (x *GetCallRequest) String() string {
 func (*GetCallRequest) ProtoMessage() {}
 
 func (x *GetCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[38]
+	mi := &file_loom_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2587,7 @@ func (x *GetCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallRequest.ProtoReflect.Descriptor instead.
 func (*GetCallRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetCallRequest) GetId() string {
@@ -2689,7 +2616,7 @@ type GetCallResponse struct {
 
 func (x *GetCallResponse) Reset() {
 	*x = GetCallResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[39]
+	mi := &file_loom_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2701,7 +2628,7 @@ func (x *GetCallResponse) String() string {
 func (*GetCallResponse) ProtoMessage() {}
 
 func (x *GetCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[39]
+	mi := &file_loom_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2714,7 +2641,7 @@ func (x *GetCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallResponse.ProtoReflect.Descriptor instead.
 func (*GetCallResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetCallResponse) GetCall() *Call {
@@ -2774,7 +2701,7 @@ type DecodedMessage struct {
 
 func (x *DecodedMessage) Reset() {
 	*x = DecodedMessage{}
-	mi := &file_loom_v1_admin_proto_msgTypes[40]
+	mi := &file_loom_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2786,7 +2713,7 @@ func (x *DecodedMessage) String() string {
 func (*DecodedMessage) ProtoMessage() {}
 
 func (x *DecodedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[40]
+	mi := &file_loom_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2799,7 +2726,7 @@ func (x *DecodedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecodedMessage.ProtoReflect.Descriptor instead.
 func (*DecodedMessage) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DecodedMessage) GetDirection() Direction {
@@ -2864,7 +2791,7 @@ type WatchCallsRequest struct {
 
 func (x *WatchCallsRequest) Reset() {
 	*x = WatchCallsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[41]
+	mi := &file_loom_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2876,7 +2803,7 @@ func (x *WatchCallsRequest) String() string {
 func (*WatchCallsRequest) ProtoMessage() {}
 
 func (x *WatchCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[41]
+	mi := &file_loom_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2889,7 +2816,7 @@ func (x *WatchCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCallsRequest.ProtoReflect.Descriptor instead.
 func (*WatchCallsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WatchCallsRequest) GetFilter() string {
@@ -2920,7 +2847,7 @@ type WatchCallsResponse struct {
 
 func (x *WatchCallsResponse) Reset() {
 	*x = WatchCallsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[42]
+	mi := &file_loom_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2932,7 +2859,7 @@ func (x *WatchCallsResponse) String() string {
 func (*WatchCallsResponse) ProtoMessage() {}
 
 func (x *WatchCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[42]
+	mi := &file_loom_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2945,7 +2872,7 @@ func (x *WatchCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCallsResponse.ProtoReflect.Descriptor instead.
 func (*WatchCallsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchCallsResponse) GetCalls() []*CallSummary {
@@ -2979,7 +2906,7 @@ type ReplayCallRequest struct {
 
 func (x *ReplayCallRequest) Reset() {
 	*x = ReplayCallRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[43]
+	mi := &file_loom_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2991,7 +2918,7 @@ func (x *ReplayCallRequest) String() string {
 func (*ReplayCallRequest) ProtoMessage() {}
 
 func (x *ReplayCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[43]
+	mi := &file_loom_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3004,7 +2931,7 @@ func (x *ReplayCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallRequest.ProtoReflect.Descriptor instead.
 func (*ReplayCallRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReplayCallRequest) GetId() string {
@@ -3057,7 +2984,7 @@ type ReplayCallResponse struct {
 
 func (x *ReplayCallResponse) Reset() {
 	*x = ReplayCallResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[44]
+	mi := &file_loom_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3069,7 +2996,7 @@ func (x *ReplayCallResponse) String() string {
 func (*ReplayCallResponse) ProtoMessage() {}
 
 func (x *ReplayCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[44]
+	mi := &file_loom_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3082,7 +3009,7 @@ func (x *ReplayCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallResponse.ProtoReflect.Descriptor instead.
 func (*ReplayCallResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReplayCallResponse) GetId() string {
@@ -3129,7 +3056,7 @@ type JSONChange struct {
 
 func (x *JSONChange) Reset() {
 	*x = JSONChange{}
-	mi := &file_loom_v1_admin_proto_msgTypes[45]
+	mi := &file_loom_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3141,7 +3068,7 @@ func (x *JSONChange) String() string {
 func (*JSONChange) ProtoMessage() {}
 
 func (x *JSONChange) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[45]
+	mi := &file_loom_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3154,7 +3081,7 @@ func (x *JSONChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JSONChange.ProtoReflect.Descriptor instead.
 func (*JSONChange) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *JSONChange) GetPath() string {
@@ -3195,7 +3122,7 @@ type SetCaptureModeRequest struct {
 
 func (x *SetCaptureModeRequest) Reset() {
 	*x = SetCaptureModeRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[46]
+	mi := &file_loom_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3207,7 +3134,7 @@ func (x *SetCaptureModeRequest) String() string {
 func (*SetCaptureModeRequest) ProtoMessage() {}
 
 func (x *SetCaptureModeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[46]
+	mi := &file_loom_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3220,7 +3147,7 @@ func (x *SetCaptureModeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCaptureModeRequest.ProtoReflect.Descriptor instead.
 func (*SetCaptureModeRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SetCaptureModeRequest) GetMode() CaptureMode {
@@ -3240,7 +3167,7 @@ type SetCaptureModeResponse struct {
 
 func (x *SetCaptureModeResponse) Reset() {
 	*x = SetCaptureModeResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[47]
+	mi := &file_loom_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3179,7 @@ func (x *SetCaptureModeResponse) String() string {
 func (*SetCaptureModeResponse) ProtoMessage() {}
 
 func (x *SetCaptureModeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[47]
+	mi := &file_loom_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3192,7 @@ func (x *SetCaptureModeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCaptureModeResponse.ProtoReflect.Descriptor instead.
 func (*SetCaptureModeResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetCaptureModeResponse) GetBefore() CaptureMode {
@@ -3287,7 +3214,7 @@ type ProfileRequest struct {
 
 func (x *ProfileRequest) Reset() {
 	*x = ProfileRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[48]
+	mi := &file_loom_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3299,7 +3226,7 @@ func (x *ProfileRequest) String() string {
 func (*ProfileRequest) ProtoMessage() {}
 
 func (x *ProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[48]
+	mi := &file_loom_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3312,7 +3239,7 @@ func (x *ProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileRequest.ProtoReflect.Descriptor instead.
 func (*ProfileRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ProfileRequest) GetKind() ProfileKind {
@@ -3339,7 +3266,7 @@ type ProfileResponse struct {
 
 func (x *ProfileResponse) Reset() {
 	*x = ProfileResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[49]
+	mi := &file_loom_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3351,7 +3278,7 @@ func (x *ProfileResponse) String() string {
 func (*ProfileResponse) ProtoMessage() {}
 
 func (x *ProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[49]
+	mi := &file_loom_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3364,7 +3291,7 @@ func (x *ProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileResponse.ProtoReflect.Descriptor instead.
 func (*ProfileResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ProfileResponse) GetData() []byte {
@@ -3383,7 +3310,7 @@ type GetInspectorURLRequest struct {
 
 func (x *GetInspectorURLRequest) Reset() {
 	*x = GetInspectorURLRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[50]
+	mi := &file_loom_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3395,7 +3322,7 @@ func (x *GetInspectorURLRequest) String() string {
 func (*GetInspectorURLRequest) ProtoMessage() {}
 
 func (x *GetInspectorURLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[50]
+	mi := &file_loom_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3408,7 +3335,7 @@ func (x *GetInspectorURLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInspectorURLRequest.ProtoReflect.Descriptor instead.
 func (*GetInspectorURLRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 // GetInspectorURLResponse is where to look.
@@ -3421,7 +3348,7 @@ type GetInspectorURLResponse struct {
 
 func (x *GetInspectorURLResponse) Reset() {
 	*x = GetInspectorURLResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[51]
+	mi := &file_loom_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3433,7 +3360,7 @@ func (x *GetInspectorURLResponse) String() string {
 func (*GetInspectorURLResponse) ProtoMessage() {}
 
 func (x *GetInspectorURLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[51]
+	mi := &file_loom_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3446,7 +3373,7 @@ func (x *GetInspectorURLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInspectorURLResponse.ProtoReflect.Descriptor instead.
 func (*GetInspectorURLResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetInspectorURLResponse) GetUrl() string {
@@ -3461,7 +3388,7 @@ var File_loom_v1_admin_proto protoreflect.FileDescriptor
 const file_loom_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x13loom/v1/admin.proto\x12\aloom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12loom/v1/call.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xa6\x04\n" +
+	"\x10GetStatusRequest\"\xfa\x03\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
@@ -3483,12 +3410,7 @@ const file_loom_v1_admin_proto_rawDesc = "" +
 	"\x06limits\x18\v \x03(\v2\x14.loom.v1.LimitStatusR\x06limits\x12\x1b\n" +
 	"\tread_only\x18\f \x01(\bR\breadOnly\x12\x16\n" +
 	"\x06routes\x18\r \x01(\rR\x06routes\x12\x1a\n" +
-	"\bbackends\x18\x0e \x01(\rR\bbackends\x12*\n" +
-	"\x05admin\x18\x0f \x01(\v2\x14.loom.v1.AdminStatusR\x05admin\"s\n" +
-	"\vAdminStatus\x12\x16\n" +
-	"\x06denied\x18\x01 \x01(\x04R\x06denied\x12#\n" +
-	"\rcalls_refused\x18\x02 \x01(\x04R\fcallsRefused\x12'\n" +
-	"\x0fstreams_refused\x18\x03 \x01(\x04R\x0estreamsRefused\"\xa5\x01\n" +
+	"\bbackends\x18\x0e \x01(\rR\bbackends\"\xa5\x01\n" +
 	"\rCaptureStatus\x12(\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x14.loom.v1.CaptureModeR\x04mode\x12\x12\n" +
 	"\x04seen\x18\x02 \x01(\x04R\x04seen\x12\x12\n" +
@@ -3731,7 +3653,7 @@ func file_loom_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_loom_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_loom_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_loom_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_loom_v1_admin_proto_goTypes = []any{
 	(CaptureMode)(0),                // 0: loom.v1.CaptureMode
 	(BreakerAction)(0),              // 1: loom.v1.BreakerAction
@@ -3739,150 +3661,148 @@ var file_loom_v1_admin_proto_goTypes = []any{
 	(ProfileKind)(0),                // 3: loom.v1.ProfileKind
 	(*GetStatusRequest)(nil),        // 4: loom.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),       // 5: loom.v1.GetStatusResponse
-	(*AdminStatus)(nil),             // 6: loom.v1.AdminStatus
-	(*CaptureStatus)(nil),           // 7: loom.v1.CaptureStatus
-	(*LimitStatus)(nil),             // 8: loom.v1.LimitStatus
-	(*ListListenersRequest)(nil),    // 9: loom.v1.ListListenersRequest
-	(*ListListenersResponse)(nil),   // 10: loom.v1.ListListenersResponse
-	(*Listener)(nil),                // 11: loom.v1.Listener
-	(*Load)(nil),                    // 12: loom.v1.Load
-	(*ListRoutesRequest)(nil),       // 13: loom.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),      // 14: loom.v1.ListRoutesResponse
-	(*GetRouteRequest)(nil),         // 15: loom.v1.GetRouteRequest
-	(*GetRouteResponse)(nil),        // 16: loom.v1.GetRouteResponse
-	(*Route)(nil),                   // 17: loom.v1.Route
-	(*RouteBackend)(nil),            // 18: loom.v1.RouteBackend
-	(*ListBackendsRequest)(nil),     // 19: loom.v1.ListBackendsRequest
-	(*ListBackendsResponse)(nil),    // 20: loom.v1.ListBackendsResponse
-	(*Backend)(nil),                 // 21: loom.v1.Backend
-	(*Endpoint)(nil),                // 22: loom.v1.Endpoint
-	(*DrainEndpointRequest)(nil),    // 23: loom.v1.DrainEndpointRequest
-	(*DrainEndpointResponse)(nil),   // 24: loom.v1.DrainEndpointResponse
-	(*UndrainEndpointRequest)(nil),  // 25: loom.v1.UndrainEndpointRequest
-	(*UndrainEndpointResponse)(nil), // 26: loom.v1.UndrainEndpointResponse
-	(*ListBreakersRequest)(nil),     // 27: loom.v1.ListBreakersRequest
-	(*ListBreakersResponse)(nil),    // 28: loom.v1.ListBreakersResponse
-	(*Breaker)(nil),                 // 29: loom.v1.Breaker
-	(*BreakerTotals)(nil),           // 30: loom.v1.BreakerTotals
-	(*ControlBreakerRequest)(nil),   // 31: loom.v1.ControlBreakerRequest
-	(*ControlBreakerResponse)(nil),  // 32: loom.v1.ControlBreakerResponse
-	(*GetConfigRequest)(nil),        // 33: loom.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),       // 34: loom.v1.GetConfigResponse
-	(*CheckConfigRequest)(nil),      // 35: loom.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),     // 36: loom.v1.CheckConfigResponse
-	(*ConfigProblem)(nil),           // 37: loom.v1.ConfigProblem
-	(*DiffConfigRequest)(nil),       // 38: loom.v1.DiffConfigRequest
-	(*DiffConfigResponse)(nil),      // 39: loom.v1.DiffConfigResponse
-	(*ListCallsRequest)(nil),        // 40: loom.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),       // 41: loom.v1.ListCallsResponse
-	(*GetCallRequest)(nil),          // 42: loom.v1.GetCallRequest
-	(*GetCallResponse)(nil),         // 43: loom.v1.GetCallResponse
-	(*DecodedMessage)(nil),          // 44: loom.v1.DecodedMessage
-	(*WatchCallsRequest)(nil),       // 45: loom.v1.WatchCallsRequest
-	(*WatchCallsResponse)(nil),      // 46: loom.v1.WatchCallsResponse
-	(*ReplayCallRequest)(nil),       // 47: loom.v1.ReplayCallRequest
-	(*ReplayCallResponse)(nil),      // 48: loom.v1.ReplayCallResponse
-	(*JSONChange)(nil),              // 49: loom.v1.JSONChange
-	(*SetCaptureModeRequest)(nil),   // 50: loom.v1.SetCaptureModeRequest
-	(*SetCaptureModeResponse)(nil),  // 51: loom.v1.SetCaptureModeResponse
-	(*ProfileRequest)(nil),          // 52: loom.v1.ProfileRequest
-	(*ProfileResponse)(nil),         // 53: loom.v1.ProfileResponse
-	(*GetInspectorURLRequest)(nil),  // 54: loom.v1.GetInspectorURLRequest
-	(*GetInspectorURLResponse)(nil), // 55: loom.v1.GetInspectorURLResponse
-	(*timestamppb.Timestamp)(nil),   // 56: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 57: google.protobuf.Duration
-	(*CallSummary)(nil),             // 58: loom.v1.CallSummary
-	(*Call)(nil),                    // 59: loom.v1.Call
-	(Direction)(0),                  // 60: loom.v1.Direction
-	(*Status)(nil),                  // 61: loom.v1.Status
+	(*CaptureStatus)(nil),           // 6: loom.v1.CaptureStatus
+	(*LimitStatus)(nil),             // 7: loom.v1.LimitStatus
+	(*ListListenersRequest)(nil),    // 8: loom.v1.ListListenersRequest
+	(*ListListenersResponse)(nil),   // 9: loom.v1.ListListenersResponse
+	(*Listener)(nil),                // 10: loom.v1.Listener
+	(*Load)(nil),                    // 11: loom.v1.Load
+	(*ListRoutesRequest)(nil),       // 12: loom.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),      // 13: loom.v1.ListRoutesResponse
+	(*GetRouteRequest)(nil),         // 14: loom.v1.GetRouteRequest
+	(*GetRouteResponse)(nil),        // 15: loom.v1.GetRouteResponse
+	(*Route)(nil),                   // 16: loom.v1.Route
+	(*RouteBackend)(nil),            // 17: loom.v1.RouteBackend
+	(*ListBackendsRequest)(nil),     // 18: loom.v1.ListBackendsRequest
+	(*ListBackendsResponse)(nil),    // 19: loom.v1.ListBackendsResponse
+	(*Backend)(nil),                 // 20: loom.v1.Backend
+	(*Endpoint)(nil),                // 21: loom.v1.Endpoint
+	(*DrainEndpointRequest)(nil),    // 22: loom.v1.DrainEndpointRequest
+	(*DrainEndpointResponse)(nil),   // 23: loom.v1.DrainEndpointResponse
+	(*UndrainEndpointRequest)(nil),  // 24: loom.v1.UndrainEndpointRequest
+	(*UndrainEndpointResponse)(nil), // 25: loom.v1.UndrainEndpointResponse
+	(*ListBreakersRequest)(nil),     // 26: loom.v1.ListBreakersRequest
+	(*ListBreakersResponse)(nil),    // 27: loom.v1.ListBreakersResponse
+	(*Breaker)(nil),                 // 28: loom.v1.Breaker
+	(*BreakerTotals)(nil),           // 29: loom.v1.BreakerTotals
+	(*ControlBreakerRequest)(nil),   // 30: loom.v1.ControlBreakerRequest
+	(*ControlBreakerResponse)(nil),  // 31: loom.v1.ControlBreakerResponse
+	(*GetConfigRequest)(nil),        // 32: loom.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),       // 33: loom.v1.GetConfigResponse
+	(*CheckConfigRequest)(nil),      // 34: loom.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),     // 35: loom.v1.CheckConfigResponse
+	(*ConfigProblem)(nil),           // 36: loom.v1.ConfigProblem
+	(*DiffConfigRequest)(nil),       // 37: loom.v1.DiffConfigRequest
+	(*DiffConfigResponse)(nil),      // 38: loom.v1.DiffConfigResponse
+	(*ListCallsRequest)(nil),        // 39: loom.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),       // 40: loom.v1.ListCallsResponse
+	(*GetCallRequest)(nil),          // 41: loom.v1.GetCallRequest
+	(*GetCallResponse)(nil),         // 42: loom.v1.GetCallResponse
+	(*DecodedMessage)(nil),          // 43: loom.v1.DecodedMessage
+	(*WatchCallsRequest)(nil),       // 44: loom.v1.WatchCallsRequest
+	(*WatchCallsResponse)(nil),      // 45: loom.v1.WatchCallsResponse
+	(*ReplayCallRequest)(nil),       // 46: loom.v1.ReplayCallRequest
+	(*ReplayCallResponse)(nil),      // 47: loom.v1.ReplayCallResponse
+	(*JSONChange)(nil),              // 48: loom.v1.JSONChange
+	(*SetCaptureModeRequest)(nil),   // 49: loom.v1.SetCaptureModeRequest
+	(*SetCaptureModeResponse)(nil),  // 50: loom.v1.SetCaptureModeResponse
+	(*ProfileRequest)(nil),          // 51: loom.v1.ProfileRequest
+	(*ProfileResponse)(nil),         // 52: loom.v1.ProfileResponse
+	(*GetInspectorURLRequest)(nil),  // 53: loom.v1.GetInspectorURLRequest
+	(*GetInspectorURLResponse)(nil), // 54: loom.v1.GetInspectorURLResponse
+	(*timestamppb.Timestamp)(nil),   // 55: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 56: google.protobuf.Duration
+	(*CallSummary)(nil),             // 57: loom.v1.CallSummary
+	(*Call)(nil),                    // 58: loom.v1.Call
+	(Direction)(0),                  // 59: loom.v1.Direction
+	(*Status)(nil),                  // 60: loom.v1.Status
 }
 var file_loom_v1_admin_proto_depIdxs = []int32{
-	56, // 0: loom.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	7,  // 1: loom.v1.GetStatusResponse.capture:type_name -> loom.v1.CaptureStatus
-	11, // 2: loom.v1.GetStatusResponse.listeners:type_name -> loom.v1.Listener
-	8,  // 3: loom.v1.GetStatusResponse.limits:type_name -> loom.v1.LimitStatus
-	6,  // 4: loom.v1.GetStatusResponse.admin:type_name -> loom.v1.AdminStatus
-	0,  // 5: loom.v1.CaptureStatus.mode:type_name -> loom.v1.CaptureMode
-	11, // 6: loom.v1.ListListenersResponse.listeners:type_name -> loom.v1.Listener
-	57, // 7: loom.v1.Load.p50:type_name -> google.protobuf.Duration
-	57, // 8: loom.v1.Load.p99:type_name -> google.protobuf.Duration
-	17, // 9: loom.v1.ListRoutesResponse.routes:type_name -> loom.v1.Route
-	17, // 10: loom.v1.GetRouteResponse.route:type_name -> loom.v1.Route
-	18, // 11: loom.v1.Route.backends:type_name -> loom.v1.RouteBackend
-	12, // 12: loom.v1.Route.load:type_name -> loom.v1.Load
-	21, // 13: loom.v1.ListBackendsResponse.backends:type_name -> loom.v1.Backend
-	22, // 14: loom.v1.Backend.endpoints:type_name -> loom.v1.Endpoint
-	12, // 15: loom.v1.Backend.load:type_name -> loom.v1.Load
-	21, // 16: loom.v1.DrainEndpointResponse.backend:type_name -> loom.v1.Backend
-	21, // 17: loom.v1.UndrainEndpointResponse.backend:type_name -> loom.v1.Backend
-	29, // 18: loom.v1.ListBreakersResponse.breakers:type_name -> loom.v1.Breaker
-	56, // 19: loom.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	56, // 20: loom.v1.Breaker.next_probe:type_name -> google.protobuf.Timestamp
-	56, // 21: loom.v1.Breaker.last_error_at:type_name -> google.protobuf.Timestamp
-	30, // 22: loom.v1.Breaker.totals:type_name -> loom.v1.BreakerTotals
-	1,  // 23: loom.v1.ControlBreakerRequest.action:type_name -> loom.v1.BreakerAction
-	29, // 24: loom.v1.ControlBreakerResponse.breaker:type_name -> loom.v1.Breaker
-	56, // 25: loom.v1.GetConfigResponse.loaded:type_name -> google.protobuf.Timestamp
-	37, // 26: loom.v1.CheckConfigResponse.errors:type_name -> loom.v1.ConfigProblem
-	37, // 27: loom.v1.CheckConfigResponse.warnings:type_name -> loom.v1.ConfigProblem
-	37, // 28: loom.v1.DiffConfigResponse.errors:type_name -> loom.v1.ConfigProblem
-	58, // 29: loom.v1.ListCallsResponse.calls:type_name -> loom.v1.CallSummary
-	59, // 30: loom.v1.GetCallResponse.call:type_name -> loom.v1.Call
-	44, // 31: loom.v1.GetCallResponse.messages:type_name -> loom.v1.DecodedMessage
-	60, // 32: loom.v1.DecodedMessage.direction:type_name -> loom.v1.Direction
-	57, // 33: loom.v1.DecodedMessage.at:type_name -> google.protobuf.Duration
-	58, // 34: loom.v1.WatchCallsResponse.calls:type_name -> loom.v1.CallSummary
-	2,  // 35: loom.v1.ReplayCallRequest.target:type_name -> loom.v1.ReplayTarget
-	57, // 36: loom.v1.ReplayCallRequest.deadline:type_name -> google.protobuf.Duration
-	61, // 37: loom.v1.ReplayCallResponse.status:type_name -> loom.v1.Status
-	49, // 38: loom.v1.ReplayCallResponse.changes:type_name -> loom.v1.JSONChange
-	0,  // 39: loom.v1.SetCaptureModeRequest.mode:type_name -> loom.v1.CaptureMode
-	0,  // 40: loom.v1.SetCaptureModeResponse.before:type_name -> loom.v1.CaptureMode
-	3,  // 41: loom.v1.ProfileRequest.kind:type_name -> loom.v1.ProfileKind
-	57, // 42: loom.v1.ProfileRequest.duration:type_name -> google.protobuf.Duration
-	4,  // 43: loom.v1.Admin.GetStatus:input_type -> loom.v1.GetStatusRequest
-	9,  // 44: loom.v1.Admin.ListListeners:input_type -> loom.v1.ListListenersRequest
-	13, // 45: loom.v1.Admin.ListRoutes:input_type -> loom.v1.ListRoutesRequest
-	15, // 46: loom.v1.Admin.GetRoute:input_type -> loom.v1.GetRouteRequest
-	19, // 47: loom.v1.Admin.ListBackends:input_type -> loom.v1.ListBackendsRequest
-	23, // 48: loom.v1.Admin.DrainEndpoint:input_type -> loom.v1.DrainEndpointRequest
-	25, // 49: loom.v1.Admin.UndrainEndpoint:input_type -> loom.v1.UndrainEndpointRequest
-	27, // 50: loom.v1.Admin.ListBreakers:input_type -> loom.v1.ListBreakersRequest
-	31, // 51: loom.v1.Admin.ControlBreaker:input_type -> loom.v1.ControlBreakerRequest
-	33, // 52: loom.v1.Admin.GetConfig:input_type -> loom.v1.GetConfigRequest
-	35, // 53: loom.v1.Admin.CheckConfig:input_type -> loom.v1.CheckConfigRequest
-	38, // 54: loom.v1.Admin.DiffConfig:input_type -> loom.v1.DiffConfigRequest
-	40, // 55: loom.v1.Admin.ListCalls:input_type -> loom.v1.ListCallsRequest
-	42, // 56: loom.v1.Admin.GetCall:input_type -> loom.v1.GetCallRequest
-	45, // 57: loom.v1.Admin.WatchCalls:input_type -> loom.v1.WatchCallsRequest
-	47, // 58: loom.v1.Admin.ReplayCall:input_type -> loom.v1.ReplayCallRequest
-	50, // 59: loom.v1.Admin.SetCaptureMode:input_type -> loom.v1.SetCaptureModeRequest
-	52, // 60: loom.v1.Admin.Profile:input_type -> loom.v1.ProfileRequest
-	54, // 61: loom.v1.Admin.GetInspectorURL:input_type -> loom.v1.GetInspectorURLRequest
-	5,  // 62: loom.v1.Admin.GetStatus:output_type -> loom.v1.GetStatusResponse
-	10, // 63: loom.v1.Admin.ListListeners:output_type -> loom.v1.ListListenersResponse
-	14, // 64: loom.v1.Admin.ListRoutes:output_type -> loom.v1.ListRoutesResponse
-	16, // 65: loom.v1.Admin.GetRoute:output_type -> loom.v1.GetRouteResponse
-	20, // 66: loom.v1.Admin.ListBackends:output_type -> loom.v1.ListBackendsResponse
-	24, // 67: loom.v1.Admin.DrainEndpoint:output_type -> loom.v1.DrainEndpointResponse
-	26, // 68: loom.v1.Admin.UndrainEndpoint:output_type -> loom.v1.UndrainEndpointResponse
-	28, // 69: loom.v1.Admin.ListBreakers:output_type -> loom.v1.ListBreakersResponse
-	32, // 70: loom.v1.Admin.ControlBreaker:output_type -> loom.v1.ControlBreakerResponse
-	34, // 71: loom.v1.Admin.GetConfig:output_type -> loom.v1.GetConfigResponse
-	36, // 72: loom.v1.Admin.CheckConfig:output_type -> loom.v1.CheckConfigResponse
-	39, // 73: loom.v1.Admin.DiffConfig:output_type -> loom.v1.DiffConfigResponse
-	41, // 74: loom.v1.Admin.ListCalls:output_type -> loom.v1.ListCallsResponse
-	43, // 75: loom.v1.Admin.GetCall:output_type -> loom.v1.GetCallResponse
-	46, // 76: loom.v1.Admin.WatchCalls:output_type -> loom.v1.WatchCallsResponse
-	48, // 77: loom.v1.Admin.ReplayCall:output_type -> loom.v1.ReplayCallResponse
-	51, // 78: loom.v1.Admin.SetCaptureMode:output_type -> loom.v1.SetCaptureModeResponse
-	53, // 79: loom.v1.Admin.Profile:output_type -> loom.v1.ProfileResponse
-	55, // 80: loom.v1.Admin.GetInspectorURL:output_type -> loom.v1.GetInspectorURLResponse
-	62, // [62:81] is the sub-list for method output_type
-	43, // [43:62] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	55, // 0: loom.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	6,  // 1: loom.v1.GetStatusResponse.capture:type_name -> loom.v1.CaptureStatus
+	10, // 2: loom.v1.GetStatusResponse.listeners:type_name -> loom.v1.Listener
+	7,  // 3: loom.v1.GetStatusResponse.limits:type_name -> loom.v1.LimitStatus
+	0,  // 4: loom.v1.CaptureStatus.mode:type_name -> loom.v1.CaptureMode
+	10, // 5: loom.v1.ListListenersResponse.listeners:type_name -> loom.v1.Listener
+	56, // 6: loom.v1.Load.p50:type_name -> google.protobuf.Duration
+	56, // 7: loom.v1.Load.p99:type_name -> google.protobuf.Duration
+	16, // 8: loom.v1.ListRoutesResponse.routes:type_name -> loom.v1.Route
+	16, // 9: loom.v1.GetRouteResponse.route:type_name -> loom.v1.Route
+	17, // 10: loom.v1.Route.backends:type_name -> loom.v1.RouteBackend
+	11, // 11: loom.v1.Route.load:type_name -> loom.v1.Load
+	20, // 12: loom.v1.ListBackendsResponse.backends:type_name -> loom.v1.Backend
+	21, // 13: loom.v1.Backend.endpoints:type_name -> loom.v1.Endpoint
+	11, // 14: loom.v1.Backend.load:type_name -> loom.v1.Load
+	20, // 15: loom.v1.DrainEndpointResponse.backend:type_name -> loom.v1.Backend
+	20, // 16: loom.v1.UndrainEndpointResponse.backend:type_name -> loom.v1.Backend
+	28, // 17: loom.v1.ListBreakersResponse.breakers:type_name -> loom.v1.Breaker
+	55, // 18: loom.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	55, // 19: loom.v1.Breaker.next_probe:type_name -> google.protobuf.Timestamp
+	55, // 20: loom.v1.Breaker.last_error_at:type_name -> google.protobuf.Timestamp
+	29, // 21: loom.v1.Breaker.totals:type_name -> loom.v1.BreakerTotals
+	1,  // 22: loom.v1.ControlBreakerRequest.action:type_name -> loom.v1.BreakerAction
+	28, // 23: loom.v1.ControlBreakerResponse.breaker:type_name -> loom.v1.Breaker
+	55, // 24: loom.v1.GetConfigResponse.loaded:type_name -> google.protobuf.Timestamp
+	36, // 25: loom.v1.CheckConfigResponse.errors:type_name -> loom.v1.ConfigProblem
+	36, // 26: loom.v1.CheckConfigResponse.warnings:type_name -> loom.v1.ConfigProblem
+	36, // 27: loom.v1.DiffConfigResponse.errors:type_name -> loom.v1.ConfigProblem
+	57, // 28: loom.v1.ListCallsResponse.calls:type_name -> loom.v1.CallSummary
+	58, // 29: loom.v1.GetCallResponse.call:type_name -> loom.v1.Call
+	43, // 30: loom.v1.GetCallResponse.messages:type_name -> loom.v1.DecodedMessage
+	59, // 31: loom.v1.DecodedMessage.direction:type_name -> loom.v1.Direction
+	56, // 32: loom.v1.DecodedMessage.at:type_name -> google.protobuf.Duration
+	57, // 33: loom.v1.WatchCallsResponse.calls:type_name -> loom.v1.CallSummary
+	2,  // 34: loom.v1.ReplayCallRequest.target:type_name -> loom.v1.ReplayTarget
+	56, // 35: loom.v1.ReplayCallRequest.deadline:type_name -> google.protobuf.Duration
+	60, // 36: loom.v1.ReplayCallResponse.status:type_name -> loom.v1.Status
+	48, // 37: loom.v1.ReplayCallResponse.changes:type_name -> loom.v1.JSONChange
+	0,  // 38: loom.v1.SetCaptureModeRequest.mode:type_name -> loom.v1.CaptureMode
+	0,  // 39: loom.v1.SetCaptureModeResponse.before:type_name -> loom.v1.CaptureMode
+	3,  // 40: loom.v1.ProfileRequest.kind:type_name -> loom.v1.ProfileKind
+	56, // 41: loom.v1.ProfileRequest.duration:type_name -> google.protobuf.Duration
+	4,  // 42: loom.v1.Admin.GetStatus:input_type -> loom.v1.GetStatusRequest
+	8,  // 43: loom.v1.Admin.ListListeners:input_type -> loom.v1.ListListenersRequest
+	12, // 44: loom.v1.Admin.ListRoutes:input_type -> loom.v1.ListRoutesRequest
+	14, // 45: loom.v1.Admin.GetRoute:input_type -> loom.v1.GetRouteRequest
+	18, // 46: loom.v1.Admin.ListBackends:input_type -> loom.v1.ListBackendsRequest
+	22, // 47: loom.v1.Admin.DrainEndpoint:input_type -> loom.v1.DrainEndpointRequest
+	24, // 48: loom.v1.Admin.UndrainEndpoint:input_type -> loom.v1.UndrainEndpointRequest
+	26, // 49: loom.v1.Admin.ListBreakers:input_type -> loom.v1.ListBreakersRequest
+	30, // 50: loom.v1.Admin.ControlBreaker:input_type -> loom.v1.ControlBreakerRequest
+	32, // 51: loom.v1.Admin.GetConfig:input_type -> loom.v1.GetConfigRequest
+	34, // 52: loom.v1.Admin.CheckConfig:input_type -> loom.v1.CheckConfigRequest
+	37, // 53: loom.v1.Admin.DiffConfig:input_type -> loom.v1.DiffConfigRequest
+	39, // 54: loom.v1.Admin.ListCalls:input_type -> loom.v1.ListCallsRequest
+	41, // 55: loom.v1.Admin.GetCall:input_type -> loom.v1.GetCallRequest
+	44, // 56: loom.v1.Admin.WatchCalls:input_type -> loom.v1.WatchCallsRequest
+	46, // 57: loom.v1.Admin.ReplayCall:input_type -> loom.v1.ReplayCallRequest
+	49, // 58: loom.v1.Admin.SetCaptureMode:input_type -> loom.v1.SetCaptureModeRequest
+	51, // 59: loom.v1.Admin.Profile:input_type -> loom.v1.ProfileRequest
+	53, // 60: loom.v1.Admin.GetInspectorURL:input_type -> loom.v1.GetInspectorURLRequest
+	5,  // 61: loom.v1.Admin.GetStatus:output_type -> loom.v1.GetStatusResponse
+	9,  // 62: loom.v1.Admin.ListListeners:output_type -> loom.v1.ListListenersResponse
+	13, // 63: loom.v1.Admin.ListRoutes:output_type -> loom.v1.ListRoutesResponse
+	15, // 64: loom.v1.Admin.GetRoute:output_type -> loom.v1.GetRouteResponse
+	19, // 65: loom.v1.Admin.ListBackends:output_type -> loom.v1.ListBackendsResponse
+	23, // 66: loom.v1.Admin.DrainEndpoint:output_type -> loom.v1.DrainEndpointResponse
+	25, // 67: loom.v1.Admin.UndrainEndpoint:output_type -> loom.v1.UndrainEndpointResponse
+	27, // 68: loom.v1.Admin.ListBreakers:output_type -> loom.v1.ListBreakersResponse
+	31, // 69: loom.v1.Admin.ControlBreaker:output_type -> loom.v1.ControlBreakerResponse
+	33, // 70: loom.v1.Admin.GetConfig:output_type -> loom.v1.GetConfigResponse
+	35, // 71: loom.v1.Admin.CheckConfig:output_type -> loom.v1.CheckConfigResponse
+	38, // 72: loom.v1.Admin.DiffConfig:output_type -> loom.v1.DiffConfigResponse
+	40, // 73: loom.v1.Admin.ListCalls:output_type -> loom.v1.ListCallsResponse
+	42, // 74: loom.v1.Admin.GetCall:output_type -> loom.v1.GetCallResponse
+	45, // 75: loom.v1.Admin.WatchCalls:output_type -> loom.v1.WatchCallsResponse
+	47, // 76: loom.v1.Admin.ReplayCall:output_type -> loom.v1.ReplayCallResponse
+	50, // 77: loom.v1.Admin.SetCaptureMode:output_type -> loom.v1.SetCaptureModeResponse
+	52, // 78: loom.v1.Admin.Profile:output_type -> loom.v1.ProfileResponse
+	54, // 79: loom.v1.Admin.GetInspectorURL:output_type -> loom.v1.GetInspectorURLResponse
+	61, // [61:80] is the sub-list for method output_type
+	42, // [42:61] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_loom_v1_admin_proto_init() }
@@ -3897,7 +3817,7 @@ func file_loom_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_loom_v1_admin_proto_rawDesc), len(file_loom_v1_admin_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   52,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
