@@ -68,6 +68,12 @@ func actionName(a loomv1.BreakerAction) string {
 func breaker(b *inspector.BreakerView) *loomv1.Breaker {
 	return &loomv1.Breaker{
 		Backend: b.Backend, State: b.State, FailureRatio: b.FailureRatio, Since: moment(b.Since), NextProbe: moment(b.NextProbe),
+		Verdicts: uint32(b.Verdicts), Consecutive: uint32(b.Consecutive), Openings: uint32(b.Openings), Probing: uint32(b.Probing),
+		LastError: b.LastError, LastErrorAt: moment(b.LastErrorAt),
+		Totals: &loomv1.BreakerTotals{
+			Allowed: b.Totals.Allowed, Rejected: b.Totals.Rejected, Successes: b.Totals.Successes, Failures: b.Totals.Failures,
+			Excluded: b.Totals.Excluded, Late: b.Totals.Late, Probes: b.Totals.Probes, ProbeTimeouts: b.Totals.ProbeTimeouts, Openings: b.Totals.Openings,
+		},
 	}
 }
 

@@ -165,7 +165,9 @@ func panels(cfg *config.Config) inspector.Panels {
 			}}
 		},
 		Breakers: func() []inspector.BreakerView {
-			return []inspector.BreakerView{{Backend: "shop", State: "open", FailureRatio: 0.61, Since: since, NextProbe: since.Add(time.Minute)}}
+			return []inspector.BreakerView{{Backend: "shop", State: "open", FailureRatio: 0.61, Since: since, NextProbe: since.Add(time.Minute),
+				Verdicts: 20, LastError: "UNAVAILABLE", Totals: inspector.BreakerTotals{Rejected: 310},
+			}}
 		},
 		Config: func() inspector.ConfigView {
 			return inspector.ConfigView{Path: "loom.yaml", Loaded: since, Text: config.Show(cfg)}

@@ -56,6 +56,9 @@ func TestShow(t *testing.T) {
 	if err != nil || breakers.GetBreakers()[0].GetState() != "open" || breakers.GetBreakers()[0].GetNextProbe().AsTime().Sub(breakers.GetBreakers()[0].GetSince().AsTime()) != time.Minute {
 		t.Errorf("breakers %v, %v", breakers, err)
 	}
+	if b := breakers.GetBreakers()[0]; b.GetVerdicts() != 20 || b.GetLastError() != "UNAVAILABLE" || b.GetLastErrorAt() != nil || b.GetTotals().GetRejected() != 310 {
+		t.Errorf("breaker %v", b)
+	}
 	url, err := g.GetInspectorURL(ctx, &loomv1.GetInspectorURLRequest{})
 	if err != nil || !strings.Contains(url.GetUrl(), "token=t") {
 		t.Errorf("inspector %v, %v", url, err)

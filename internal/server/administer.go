@@ -79,9 +79,12 @@ func (c controls) DrainEndpoint(backend, endpoint string, drained bool) error {
 }
 
 // ControlBreaker does what an operator tells a breaker.
-func (c controls) ControlBreaker(backend, _, _ string) error {
+func (c controls) ControlBreaker(backend, action, by string) error {
 	if c.server.backends[backend] == nil {
 		return &admin.NotFoundError{What: fmt.Sprintf("there is no backend %q", backend)}
 	}
-	return &admin.RefusedError{Why: fmt.Sprintf("backend %q has no breaker", backend)}
+	if err := c.server.controlBreaker(backend, action, by); err != nil {
+		return &admin.RefusedError{Why: err.Error()}
+	}
+	return nil
 }

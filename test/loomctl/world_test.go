@@ -36,6 +36,13 @@ func newWorld(t *testing.T, more string) *world {
 	w := &world{
 		folder: folder(t), listen: daemon.FreeAddress(t), up: serveHealth(t), gone: daemon.FreeAddress(t), inspector: daemon.FreeAddress(t),
 	}
+	w.start(t, more)
+	return w
+}
+
+// start runs loomd, with more in its configuration.
+func (w *world) start(t *testing.T, more string) {
+	t.Helper()
 	w.socket, w.confFile = filepath.Join(w.folder, "run", "admin.sock"), filepath.Join(w.folder, "loom.yaml")
 	if err := os.WriteFile(w.confFile, []byte(w.config()+more), 0o644); err != nil {
 		t.Fatal(err)
@@ -43,13 +50,12 @@ func newWorld(t *testing.T, more string) *world {
 	w.loomd = program.Start(t, "-config", w.confFile, "-admin", w.socket)
 	w.loomd.WaitListening(t, w.listen)
 	w.loomd.WaitListening(t, "unix:"+w.socket)
-	return w
 }
 
 func (w *world) config() string {
 	return `listeners: [{name: plain, address: "` + w.listen + `"}]
 backends:
-  health: {targets: ["` + w.up + `"]}
+  health: {targets: ["` + w.up + `"], breaker: {}}
   gone: {targets: ["` + w.gone + `"], connect_timeout: 1s}
 routes:
   - {name: no, match: {service: test.No}, deny: PERMISSION_DENIED}
