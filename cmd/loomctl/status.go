@@ -36,6 +36,12 @@ func (c *ctl) status(ctx context.Context) (*view, error) {
 	t.add("config", orElse(st.GetConfigPath(), "flags"))
 	for _, l := range st.GetListeners() {
 		t.add("listener "+l.GetName(), l.GetAddress()+tlsMark(l))
+		for _, k := range l.GetCertificates() {
+			t.add("certificate", k.GetName()+", until "+k.GetExpires()+inBrackets(k.GetError()))
+		}
+		if l.GetProblem() != "" {
+			t.add("problem", l.GetProblem())
+		}
 	}
 	t.add("routes", count(st.GetRoutes()))
 	t.add("backends", count(st.GetBackends()))
@@ -63,9 +69,16 @@ func facts() table {
 
 func tlsMark(l *loomv1.Listener) string {
 	if l.GetTls() {
-		return " (TLS)"
+		return inBrackets("TLS")
 	}
 	return ""
+}
+
+func inBrackets(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " (" + text + ")"
 }
 
 func orElse(text, instead string) string {

@@ -175,7 +175,7 @@ func panels(cfg *config.Config) inspector.Panels {
 		Status: func() inspector.StatusView {
 			return inspector.StatusView{
 				Version: "v1", Go: "go1", PID: 42, Generation: 7, Started: since, Memory: 1 << 20, Goroutines: 9,
-				Listeners: []inspector.ListenerView{{Name: "plain", Address: "127.0.0.1:9999", TLS: true}},
+				Listeners: []inspector.ListenerView{{Name: "plain", Address: "127.0.0.1:9999", TLS: true, Problem: "q", Certificates: []inspector.CertificateView{{Name: "edge", Expires: "2027", Error: "r"}}}},
 				Limits:    []inspector.LimitView{{Name: "connections_refused", Hits: 3}},
 			}
 		},

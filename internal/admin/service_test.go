@@ -31,6 +31,9 @@ func TestShow(t *testing.T) {
 	if err != nil || ls.GetListeners()[0].GetAddress() != "127.0.0.1:9999" {
 		t.Errorf("listeners %v, %v", ls, err)
 	}
+	if l := ls.GetListeners()[0]; l.GetProblem() != "q" || len(l.GetCertificates()) != 1 || l.GetCertificates()[0].GetName() != "edge" || l.GetCertificates()[0].GetError() != "r" {
+		t.Errorf("listener %v", l)
+	}
 	routes, err := g.ListRoutes(ctx, &loomv1.ListRoutesRequest{})
 	if err != nil || len(routes.GetRoutes()) != 2 || routes.GetRoutes()[1].GetDeny() != "PERMISSION_DENIED" {
 		t.Fatalf("routes %v, %v", routes, err)

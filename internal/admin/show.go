@@ -27,7 +27,7 @@ func (s *Server) GetStatus(ctx context.Context, _ *loomv1.GetStatusRequest) (*lo
 		Routes: uint32(len(cfg.Routes)), Backends: uint32(len(cfg.Backends)),
 	}
 	for _, l := range v.Limits {
-		out.Limits = append(out.Limits, &loomv1.LimitStatus{Name: l.Name, Hits: l.Hits})
+		out.Limits = append(out.Limits, &loomv1.LimitStatus{Name: l.Name, Hits: l.Hits, Meaning: l.Meaning})
 	}
 	who, err := s.rights.callerOf(ctx)
 	if err != nil {
@@ -70,7 +70,11 @@ func (s *Server) ListListeners(context.Context, *loomv1.ListListenersRequest) (*
 func listeners(views []inspector.ListenerView) []*loomv1.Listener {
 	var out []*loomv1.Listener
 	for _, l := range views {
-		out = append(out, &loomv1.Listener{Name: l.Name, Address: l.Address, Tls: l.TLS})
+		v := &loomv1.Listener{Name: l.Name, Address: l.Address, Tls: l.TLS, Problem: l.Problem}
+		for _, c := range l.Certificates {
+			v.Certificates = append(v.Certificates, &loomv1.Certificate{Name: c.Name, Expires: c.Expires, Error: c.Error})
+		}
+		out = append(out, v)
 	}
 	return out
 }

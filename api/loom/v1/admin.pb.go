@@ -540,9 +540,11 @@ func (x *CaptureStatus) GetBytes() uint64 {
 
 // LimitStatus is a limit and how often it was hit since loomd started.
 type LimitStatus struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Hits          uint64                 `protobuf:"varint,2,opt,name=hits,proto3" json:"hits,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Hits  uint64                 `protobuf:"varint,2,opt,name=hits,proto3" json:"hits,omitempty"`
+	// A sentence on what it counts.
+	Meaning       string `protobuf:"bytes,3,opt,name=meaning,proto3" json:"meaning,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -589,6 +591,13 @@ func (x *LimitStatus) GetHits() uint64 {
 		return x.Hits
 	}
 	return 0
+}
+
+func (x *LimitStatus) GetMeaning() string {
+	if x != nil {
+		return x.Meaning
+	}
+	return ""
 }
 
 // ListListenersRequest asks for all.
@@ -678,8 +687,12 @@ type Listener struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// host:port, or unix:PATH.
-	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	Tls           bool   `protobuf:"varint,3,opt,name=tls,proto3" json:"tls,omitempty"`
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Tls     bool   `protobuf:"varint,3,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Those that clients get to see.
+	Certificates []*Certificate `protobuf:"bytes,4,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	// What is wrong with it, such as a file that cannot be read; may be empty.
+	Problem       string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -735,6 +748,84 @@ func (x *Listener) GetTls() bool {
 	return false
 }
 
+func (x *Listener) GetCertificates() []*Certificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *Listener) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+// Certificate is one of a listener.
+type Certificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whom it is for.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Until when, in UTC.
+	Expires string `protobuf:"bytes,2,opt,name=expires,proto3" json:"expires,omitempty"`
+	// Why newer files are not in force; empty if they are.
+	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Certificate) Reset() {
+	*x = Certificate{}
+	mi := &file_loom_v1_admin_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Certificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Certificate) ProtoMessage() {}
+
+func (x *Certificate) ProtoReflect() protoreflect.Message {
+	mi := &file_loom_v1_admin_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
+func (*Certificate) Descriptor() ([]byte, []int) {
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Certificate) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Certificate) GetExpires() string {
+	if x != nil {
+		return x.Expires
+	}
+	return ""
+}
+
+func (x *Certificate) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 // Load is what goes through a route or a backend.
 type Load struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -758,7 +849,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_loom_v1_admin_proto_msgTypes[7]
+	mi := &file_loom_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -770,7 +861,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[7]
+	mi := &file_loom_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -783,7 +874,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Load) GetCalls() uint64 {
@@ -844,7 +935,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[8]
+	mi := &file_loom_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -856,7 +947,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[8]
+	mi := &file_loom_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -869,7 +960,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 // ListRoutesResponse has them in the order in which they are tried.
@@ -882,7 +973,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[9]
+	mi := &file_loom_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +985,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[9]
+	mi := &file_loom_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +998,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -927,7 +1018,7 @@ type GetRouteRequest struct {
 
 func (x *GetRouteRequest) Reset() {
 	*x = GetRouteRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[10]
+	mi := &file_loom_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1030,7 @@ func (x *GetRouteRequest) String() string {
 func (*GetRouteRequest) ProtoMessage() {}
 
 func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[10]
+	mi := &file_loom_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1043,7 @@ func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteRequest.ProtoReflect.Descriptor instead.
 func (*GetRouteRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetRouteRequest) GetName() string {
@@ -972,7 +1063,7 @@ type GetRouteResponse struct {
 
 func (x *GetRouteResponse) Reset() {
 	*x = GetRouteResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[11]
+	mi := &file_loom_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1075,7 @@ func (x *GetRouteResponse) String() string {
 func (*GetRouteResponse) ProtoMessage() {}
 
 func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[11]
+	mi := &file_loom_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1088,7 @@ func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteResponse.ProtoReflect.Descriptor instead.
 func (*GetRouteResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetRouteResponse) GetRoute() *Route {
@@ -1024,7 +1115,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_loom_v1_admin_proto_msgTypes[12]
+	mi := &file_loom_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1127,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[12]
+	mi := &file_loom_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1140,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Route) GetName() string {
@@ -1098,7 +1189,7 @@ type RouteBackend struct {
 
 func (x *RouteBackend) Reset() {
 	*x = RouteBackend{}
-	mi := &file_loom_v1_admin_proto_msgTypes[13]
+	mi := &file_loom_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1201,7 @@ func (x *RouteBackend) String() string {
 func (*RouteBackend) ProtoMessage() {}
 
 func (x *RouteBackend) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[13]
+	mi := &file_loom_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1214,7 @@ func (x *RouteBackend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteBackend.ProtoReflect.Descriptor instead.
 func (*RouteBackend) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RouteBackend) GetName() string {
@@ -1149,7 +1240,7 @@ type ListBackendsRequest struct {
 
 func (x *ListBackendsRequest) Reset() {
 	*x = ListBackendsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[14]
+	mi := &file_loom_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1252,7 @@ func (x *ListBackendsRequest) String() string {
 func (*ListBackendsRequest) ProtoMessage() {}
 
 func (x *ListBackendsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[14]
+	mi := &file_loom_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1265,7 @@ func (x *ListBackendsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackendsRequest.ProtoReflect.Descriptor instead.
 func (*ListBackendsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 // ListBackendsResponse has them in the order of the configuration.
@@ -1187,7 +1278,7 @@ type ListBackendsResponse struct {
 
 func (x *ListBackendsResponse) Reset() {
 	*x = ListBackendsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[15]
+	mi := &file_loom_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1290,7 @@ func (x *ListBackendsResponse) String() string {
 func (*ListBackendsResponse) ProtoMessage() {}
 
 func (x *ListBackendsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[15]
+	mi := &file_loom_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1303,7 @@ func (x *ListBackendsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackendsResponse.ProtoReflect.Descriptor instead.
 func (*ListBackendsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListBackendsResponse) GetBackends() []*Backend {
@@ -1239,7 +1330,7 @@ type Backend struct {
 
 func (x *Backend) Reset() {
 	*x = Backend{}
-	mi := &file_loom_v1_admin_proto_msgTypes[16]
+	mi := &file_loom_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1342,7 @@ func (x *Backend) String() string {
 func (*Backend) ProtoMessage() {}
 
 func (x *Backend) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[16]
+	mi := &file_loom_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1355,7 @@ func (x *Backend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backend.ProtoReflect.Descriptor instead.
 func (*Backend) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Backend) GetName() string {
@@ -1326,7 +1417,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_loom_v1_admin_proto_msgTypes[17]
+	mi := &file_loom_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1429,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[17]
+	mi := &file_loom_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1442,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Endpoint) GetAddress() string {
@@ -1401,7 +1492,7 @@ type DrainEndpointRequest struct {
 
 func (x *DrainEndpointRequest) Reset() {
 	*x = DrainEndpointRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[18]
+	mi := &file_loom_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +1504,7 @@ func (x *DrainEndpointRequest) String() string {
 func (*DrainEndpointRequest) ProtoMessage() {}
 
 func (x *DrainEndpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[18]
+	mi := &file_loom_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,7 +1517,7 @@ func (x *DrainEndpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainEndpointRequest.ProtoReflect.Descriptor instead.
 func (*DrainEndpointRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DrainEndpointRequest) GetBackend() string {
@@ -1453,7 +1544,7 @@ type DrainEndpointResponse struct {
 
 func (x *DrainEndpointResponse) Reset() {
 	*x = DrainEndpointResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[19]
+	mi := &file_loom_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1556,7 @@ func (x *DrainEndpointResponse) String() string {
 func (*DrainEndpointResponse) ProtoMessage() {}
 
 func (x *DrainEndpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[19]
+	mi := &file_loom_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1569,7 @@ func (x *DrainEndpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainEndpointResponse.ProtoReflect.Descriptor instead.
 func (*DrainEndpointResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DrainEndpointResponse) GetBackend() *Backend {
@@ -1500,7 +1591,7 @@ type UndrainEndpointRequest struct {
 
 func (x *UndrainEndpointRequest) Reset() {
 	*x = UndrainEndpointRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[20]
+	mi := &file_loom_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1603,7 @@ func (x *UndrainEndpointRequest) String() string {
 func (*UndrainEndpointRequest) ProtoMessage() {}
 
 func (x *UndrainEndpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[20]
+	mi := &file_loom_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1616,7 @@ func (x *UndrainEndpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainEndpointRequest.ProtoReflect.Descriptor instead.
 func (*UndrainEndpointRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UndrainEndpointRequest) GetBackend() string {
@@ -1552,7 +1643,7 @@ type UndrainEndpointResponse struct {
 
 func (x *UndrainEndpointResponse) Reset() {
 	*x = UndrainEndpointResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[21]
+	mi := &file_loom_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1655,7 @@ func (x *UndrainEndpointResponse) String() string {
 func (*UndrainEndpointResponse) ProtoMessage() {}
 
 func (x *UndrainEndpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[21]
+	mi := &file_loom_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1668,7 @@ func (x *UndrainEndpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainEndpointResponse.ProtoReflect.Descriptor instead.
 func (*UndrainEndpointResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UndrainEndpointResponse) GetBackend() *Backend {
@@ -1596,7 +1687,7 @@ type ListBreakersRequest struct {
 
 func (x *ListBreakersRequest) Reset() {
 	*x = ListBreakersRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[22]
+	mi := &file_loom_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1699,7 @@ func (x *ListBreakersRequest) String() string {
 func (*ListBreakersRequest) ProtoMessage() {}
 
 func (x *ListBreakersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[22]
+	mi := &file_loom_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1712,7 @@ func (x *ListBreakersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBreakersRequest.ProtoReflect.Descriptor instead.
 func (*ListBreakersRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 // ListBreakersResponse has them in the order of the backends.
@@ -1634,7 +1725,7 @@ type ListBreakersResponse struct {
 
 func (x *ListBreakersResponse) Reset() {
 	*x = ListBreakersResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[23]
+	mi := &file_loom_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +1737,7 @@ func (x *ListBreakersResponse) String() string {
 func (*ListBreakersResponse) ProtoMessage() {}
 
 func (x *ListBreakersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[23]
+	mi := &file_loom_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +1750,7 @@ func (x *ListBreakersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBreakersResponse.ProtoReflect.Descriptor instead.
 func (*ListBreakersResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListBreakersResponse) GetBreakers() []*Breaker {
@@ -1700,7 +1791,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_loom_v1_admin_proto_msgTypes[24]
+	mi := &file_loom_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1803,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[24]
+	mi := &file_loom_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1816,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Breaker) GetBackend() string {
@@ -1833,7 +1924,7 @@ type BreakerTotals struct {
 
 func (x *BreakerTotals) Reset() {
 	*x = BreakerTotals{}
-	mi := &file_loom_v1_admin_proto_msgTypes[25]
+	mi := &file_loom_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1845,7 +1936,7 @@ func (x *BreakerTotals) String() string {
 func (*BreakerTotals) ProtoMessage() {}
 
 func (x *BreakerTotals) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[25]
+	mi := &file_loom_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1858,7 +1949,7 @@ func (x *BreakerTotals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerTotals.ProtoReflect.Descriptor instead.
 func (*BreakerTotals) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BreakerTotals) GetAllowed() uint64 {
@@ -1935,7 +2026,7 @@ type ControlBreakerRequest struct {
 
 func (x *ControlBreakerRequest) Reset() {
 	*x = ControlBreakerRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[26]
+	mi := &file_loom_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1947,7 +2038,7 @@ func (x *ControlBreakerRequest) String() string {
 func (*ControlBreakerRequest) ProtoMessage() {}
 
 func (x *ControlBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[26]
+	mi := &file_loom_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1960,7 +2051,7 @@ func (x *ControlBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlBreakerRequest.ProtoReflect.Descriptor instead.
 func (*ControlBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ControlBreakerRequest) GetBackend() string {
@@ -1987,7 +2078,7 @@ type ControlBreakerResponse struct {
 
 func (x *ControlBreakerResponse) Reset() {
 	*x = ControlBreakerResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[27]
+	mi := &file_loom_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2090,7 @@ func (x *ControlBreakerResponse) String() string {
 func (*ControlBreakerResponse) ProtoMessage() {}
 
 func (x *ControlBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[27]
+	mi := &file_loom_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2103,7 @@ func (x *ControlBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlBreakerResponse.ProtoReflect.Descriptor instead.
 func (*ControlBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ControlBreakerResponse) GetBreaker() *Breaker {
@@ -2031,7 +2122,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[28]
+	mi := &file_loom_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2134,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[28]
+	mi := &file_loom_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2147,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 // GetConfigResponse is the configuration in force.
@@ -2077,7 +2168,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[29]
+	mi := &file_loom_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2180,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[29]
+	mi := &file_loom_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2193,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetConfigResponse) GetPath() string {
@@ -2153,7 +2244,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[30]
+	mi := &file_loom_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2256,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[30]
+	mi := &file_loom_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2269,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CheckConfigRequest) GetName() string {
@@ -2208,7 +2299,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[31]
+	mi := &file_loom_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +2311,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[31]
+	mi := &file_loom_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +2324,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CheckConfigResponse) GetErrors() []*ConfigProblem {
@@ -2267,7 +2358,7 @@ type ConfigProblem struct {
 
 func (x *ConfigProblem) Reset() {
 	*x = ConfigProblem{}
-	mi := &file_loom_v1_admin_proto_msgTypes[32]
+	mi := &file_loom_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2370,7 @@ func (x *ConfigProblem) String() string {
 func (*ConfigProblem) ProtoMessage() {}
 
 func (x *ConfigProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[32]
+	mi := &file_loom_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2383,7 @@ func (x *ConfigProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProblem.ProtoReflect.Descriptor instead.
 func (*ConfigProblem) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ConfigProblem) GetLine() int32 {
@@ -2343,7 +2434,7 @@ type DiffConfigRequest struct {
 
 func (x *DiffConfigRequest) Reset() {
 	*x = DiffConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[33]
+	mi := &file_loom_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2355,7 +2446,7 @@ func (x *DiffConfigRequest) String() string {
 func (*DiffConfigRequest) ProtoMessage() {}
 
 func (x *DiffConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[33]
+	mi := &file_loom_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2368,7 +2459,7 @@ func (x *DiffConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffConfigRequest.ProtoReflect.Descriptor instead.
 func (*DiffConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DiffConfigRequest) GetName() string {
@@ -2399,7 +2490,7 @@ type DiffConfigResponse struct {
 
 func (x *DiffConfigResponse) Reset() {
 	*x = DiffConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	mi := &file_loom_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2411,7 +2502,7 @@ func (x *DiffConfigResponse) String() string {
 func (*DiffConfigResponse) ProtoMessage() {}
 
 func (x *DiffConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	mi := &file_loom_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2424,7 +2515,7 @@ func (x *DiffConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffConfigResponse.ProtoReflect.Descriptor instead.
 func (*DiffConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DiffConfigResponse) GetErrors() []*ConfigProblem {
@@ -2455,7 +2546,7 @@ type ListCallsRequest struct {
 
 func (x *ListCallsRequest) Reset() {
 	*x = ListCallsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	mi := &file_loom_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2558,7 @@ func (x *ListCallsRequest) String() string {
 func (*ListCallsRequest) ProtoMessage() {}
 
 func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	mi := &file_loom_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2571,7 @@ func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsRequest.ProtoReflect.Descriptor instead.
 func (*ListCallsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListCallsRequest) GetFilter() string {
@@ -2510,7 +2601,7 @@ type ListCallsResponse struct {
 
 func (x *ListCallsResponse) Reset() {
 	*x = ListCallsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[36]
+	mi := &file_loom_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2522,7 +2613,7 @@ func (x *ListCallsResponse) String() string {
 func (*ListCallsResponse) ProtoMessage() {}
 
 func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[36]
+	mi := &file_loom_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2535,7 +2626,7 @@ func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsResponse.ProtoReflect.Descriptor instead.
 func (*ListCallsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListCallsResponse) GetCalls() []*CallSummary {
@@ -2562,7 +2653,7 @@ type GetCallRequest struct {
 
 func (x *GetCallRequest) Reset() {
 	*x = GetCallRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[37]
+	mi := &file_loom_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2574,7 +2665,7 @@ func (x *GetCallRequest) String() string {
 func (*GetCallRequest) ProtoMessage() {}
 
 func (x *GetCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[37]
+	mi := &file_loom_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2587,7 +2678,7 @@ func (x *GetCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallRequest.ProtoReflect.Descriptor instead.
 func (*GetCallRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetCallRequest) GetId() string {
@@ -2616,7 +2707,7 @@ type GetCallResponse struct {
 
 func (x *GetCallResponse) Reset() {
 	*x = GetCallResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[38]
+	mi := &file_loom_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2719,7 @@ func (x *GetCallResponse) String() string {
 func (*GetCallResponse) ProtoMessage() {}
 
 func (x *GetCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[38]
+	mi := &file_loom_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2732,7 @@ func (x *GetCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallResponse.ProtoReflect.Descriptor instead.
 func (*GetCallResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetCallResponse) GetCall() *Call {
@@ -2701,7 +2792,7 @@ type DecodedMessage struct {
 
 func (x *DecodedMessage) Reset() {
 	*x = DecodedMessage{}
-	mi := &file_loom_v1_admin_proto_msgTypes[39]
+	mi := &file_loom_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2713,7 +2804,7 @@ func (x *DecodedMessage) String() string {
 func (*DecodedMessage) ProtoMessage() {}
 
 func (x *DecodedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[39]
+	mi := &file_loom_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2726,7 +2817,7 @@ func (x *DecodedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecodedMessage.ProtoReflect.Descriptor instead.
 func (*DecodedMessage) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DecodedMessage) GetDirection() Direction {
@@ -2791,7 +2882,7 @@ type WatchCallsRequest struct {
 
 func (x *WatchCallsRequest) Reset() {
 	*x = WatchCallsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[40]
+	mi := &file_loom_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +2894,7 @@ func (x *WatchCallsRequest) String() string {
 func (*WatchCallsRequest) ProtoMessage() {}
 
 func (x *WatchCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[40]
+	mi := &file_loom_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +2907,7 @@ func (x *WatchCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCallsRequest.ProtoReflect.Descriptor instead.
 func (*WatchCallsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchCallsRequest) GetFilter() string {
@@ -2847,7 +2938,7 @@ type WatchCallsResponse struct {
 
 func (x *WatchCallsResponse) Reset() {
 	*x = WatchCallsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[41]
+	mi := &file_loom_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2859,7 +2950,7 @@ func (x *WatchCallsResponse) String() string {
 func (*WatchCallsResponse) ProtoMessage() {}
 
 func (x *WatchCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[41]
+	mi := &file_loom_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2872,7 +2963,7 @@ func (x *WatchCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCallsResponse.ProtoReflect.Descriptor instead.
 func (*WatchCallsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchCallsResponse) GetCalls() []*CallSummary {
@@ -2906,7 +2997,7 @@ type ReplayCallRequest struct {
 
 func (x *ReplayCallRequest) Reset() {
 	*x = ReplayCallRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[42]
+	mi := &file_loom_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3009,7 @@ func (x *ReplayCallRequest) String() string {
 func (*ReplayCallRequest) ProtoMessage() {}
 
 func (x *ReplayCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[42]
+	mi := &file_loom_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3022,7 @@ func (x *ReplayCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallRequest.ProtoReflect.Descriptor instead.
 func (*ReplayCallRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReplayCallRequest) GetId() string {
@@ -2984,7 +3075,7 @@ type ReplayCallResponse struct {
 
 func (x *ReplayCallResponse) Reset() {
 	*x = ReplayCallResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[43]
+	mi := &file_loom_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2996,7 +3087,7 @@ func (x *ReplayCallResponse) String() string {
 func (*ReplayCallResponse) ProtoMessage() {}
 
 func (x *ReplayCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[43]
+	mi := &file_loom_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3009,7 +3100,7 @@ func (x *ReplayCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallResponse.ProtoReflect.Descriptor instead.
 func (*ReplayCallResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReplayCallResponse) GetId() string {
@@ -3056,7 +3147,7 @@ type JSONChange struct {
 
 func (x *JSONChange) Reset() {
 	*x = JSONChange{}
-	mi := &file_loom_v1_admin_proto_msgTypes[44]
+	mi := &file_loom_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3068,7 +3159,7 @@ func (x *JSONChange) String() string {
 func (*JSONChange) ProtoMessage() {}
 
 func (x *JSONChange) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[44]
+	mi := &file_loom_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3081,7 +3172,7 @@ func (x *JSONChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JSONChange.ProtoReflect.Descriptor instead.
 func (*JSONChange) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *JSONChange) GetPath() string {
@@ -3122,7 +3213,7 @@ type SetCaptureModeRequest struct {
 
 func (x *SetCaptureModeRequest) Reset() {
 	*x = SetCaptureModeRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[45]
+	mi := &file_loom_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3134,7 +3225,7 @@ func (x *SetCaptureModeRequest) String() string {
 func (*SetCaptureModeRequest) ProtoMessage() {}
 
 func (x *SetCaptureModeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[45]
+	mi := &file_loom_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3147,7 +3238,7 @@ func (x *SetCaptureModeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCaptureModeRequest.ProtoReflect.Descriptor instead.
 func (*SetCaptureModeRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetCaptureModeRequest) GetMode() CaptureMode {
@@ -3167,7 +3258,7 @@ type SetCaptureModeResponse struct {
 
 func (x *SetCaptureModeResponse) Reset() {
 	*x = SetCaptureModeResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[46]
+	mi := &file_loom_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3179,7 +3270,7 @@ func (x *SetCaptureModeResponse) String() string {
 func (*SetCaptureModeResponse) ProtoMessage() {}
 
 func (x *SetCaptureModeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[46]
+	mi := &file_loom_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3192,7 +3283,7 @@ func (x *SetCaptureModeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCaptureModeResponse.ProtoReflect.Descriptor instead.
 func (*SetCaptureModeResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SetCaptureModeResponse) GetBefore() CaptureMode {
@@ -3214,7 +3305,7 @@ type ProfileRequest struct {
 
 func (x *ProfileRequest) Reset() {
 	*x = ProfileRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[47]
+	mi := &file_loom_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3317,7 @@ func (x *ProfileRequest) String() string {
 func (*ProfileRequest) ProtoMessage() {}
 
 func (x *ProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[47]
+	mi := &file_loom_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3330,7 @@ func (x *ProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileRequest.ProtoReflect.Descriptor instead.
 func (*ProfileRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ProfileRequest) GetKind() ProfileKind {
@@ -3266,7 +3357,7 @@ type ProfileResponse struct {
 
 func (x *ProfileResponse) Reset() {
 	*x = ProfileResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[48]
+	mi := &file_loom_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3369,7 @@ func (x *ProfileResponse) String() string {
 func (*ProfileResponse) ProtoMessage() {}
 
 func (x *ProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[48]
+	mi := &file_loom_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3382,7 @@ func (x *ProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileResponse.ProtoReflect.Descriptor instead.
 func (*ProfileResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ProfileResponse) GetData() []byte {
@@ -3310,7 +3401,7 @@ type GetInspectorURLRequest struct {
 
 func (x *GetInspectorURLRequest) Reset() {
 	*x = GetInspectorURLRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[49]
+	mi := &file_loom_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3322,7 +3413,7 @@ func (x *GetInspectorURLRequest) String() string {
 func (*GetInspectorURLRequest) ProtoMessage() {}
 
 func (x *GetInspectorURLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[49]
+	mi := &file_loom_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3335,7 +3426,7 @@ func (x *GetInspectorURLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInspectorURLRequest.ProtoReflect.Descriptor instead.
 func (*GetInspectorURLRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 // GetInspectorURLResponse is where to look.
@@ -3348,7 +3439,7 @@ type GetInspectorURLResponse struct {
 
 func (x *GetInspectorURLResponse) Reset() {
 	*x = GetInspectorURLResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[50]
+	mi := &file_loom_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3360,7 +3451,7 @@ func (x *GetInspectorURLResponse) String() string {
 func (*GetInspectorURLResponse) ProtoMessage() {}
 
 func (x *GetInspectorURLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[50]
+	mi := &file_loom_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3373,7 +3464,7 @@ func (x *GetInspectorURLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInspectorURLResponse.ProtoReflect.Descriptor instead.
 func (*GetInspectorURLResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetInspectorURLResponse) GetUrl() string {
@@ -3417,17 +3508,24 @@ const file_loom_v1_admin_proto_rawDesc = "" +
 	"\x04kept\x18\x03 \x01(\x04R\x04kept\x12\x12\n" +
 	"\x04open\x18\x04 \x01(\x04R\x04open\x12\x18\n" +
 	"\adropped\x18\x05 \x01(\x04R\adropped\x12\x14\n" +
-	"\x05bytes\x18\x06 \x01(\x04R\x05bytes\"5\n" +
+	"\x05bytes\x18\x06 \x01(\x04R\x05bytes\"O\n" +
 	"\vLimitStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04hits\x18\x02 \x01(\x04R\x04hits\"\x16\n" +
+	"\x04hits\x18\x02 \x01(\x04R\x04hits\x12\x18\n" +
+	"\ameaning\x18\x03 \x01(\tR\ameaning\"\x16\n" +
 	"\x14ListListenersRequest\"H\n" +
 	"\x15ListListenersResponse\x12/\n" +
-	"\tlisteners\x18\x01 \x03(\v2\x11.loom.v1.ListenerR\tlisteners\"J\n" +
+	"\tlisteners\x18\x01 \x03(\v2\x11.loom.v1.ListenerR\tlisteners\"\x9e\x01\n" +
 	"\bListener\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x10\n" +
-	"\x03tls\x18\x03 \x01(\bR\x03tls\"\xd7\x01\n" +
+	"\x03tls\x18\x03 \x01(\bR\x03tls\x128\n" +
+	"\fcertificates\x18\x04 \x03(\v2\x14.loom.v1.CertificateR\fcertificates\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\"Q\n" +
+	"\vCertificate\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aexpires\x18\x02 \x01(\tR\aexpires\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\"\xd7\x01\n" +
 	"\x04Load\x12\x14\n" +
 	"\x05calls\x18\x01 \x01(\x04R\x05calls\x12\x16\n" +
 	"\x06errors\x18\x02 \x01(\x04R\x06errors\x12\x12\n" +
@@ -3653,7 +3751,7 @@ func file_loom_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_loom_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_loom_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_loom_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_loom_v1_admin_proto_goTypes = []any{
 	(CaptureMode)(0),                // 0: loom.v1.CaptureMode
 	(BreakerAction)(0),              // 1: loom.v1.BreakerAction
@@ -3666,143 +3764,145 @@ var file_loom_v1_admin_proto_goTypes = []any{
 	(*ListListenersRequest)(nil),    // 8: loom.v1.ListListenersRequest
 	(*ListListenersResponse)(nil),   // 9: loom.v1.ListListenersResponse
 	(*Listener)(nil),                // 10: loom.v1.Listener
-	(*Load)(nil),                    // 11: loom.v1.Load
-	(*ListRoutesRequest)(nil),       // 12: loom.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),      // 13: loom.v1.ListRoutesResponse
-	(*GetRouteRequest)(nil),         // 14: loom.v1.GetRouteRequest
-	(*GetRouteResponse)(nil),        // 15: loom.v1.GetRouteResponse
-	(*Route)(nil),                   // 16: loom.v1.Route
-	(*RouteBackend)(nil),            // 17: loom.v1.RouteBackend
-	(*ListBackendsRequest)(nil),     // 18: loom.v1.ListBackendsRequest
-	(*ListBackendsResponse)(nil),    // 19: loom.v1.ListBackendsResponse
-	(*Backend)(nil),                 // 20: loom.v1.Backend
-	(*Endpoint)(nil),                // 21: loom.v1.Endpoint
-	(*DrainEndpointRequest)(nil),    // 22: loom.v1.DrainEndpointRequest
-	(*DrainEndpointResponse)(nil),   // 23: loom.v1.DrainEndpointResponse
-	(*UndrainEndpointRequest)(nil),  // 24: loom.v1.UndrainEndpointRequest
-	(*UndrainEndpointResponse)(nil), // 25: loom.v1.UndrainEndpointResponse
-	(*ListBreakersRequest)(nil),     // 26: loom.v1.ListBreakersRequest
-	(*ListBreakersResponse)(nil),    // 27: loom.v1.ListBreakersResponse
-	(*Breaker)(nil),                 // 28: loom.v1.Breaker
-	(*BreakerTotals)(nil),           // 29: loom.v1.BreakerTotals
-	(*ControlBreakerRequest)(nil),   // 30: loom.v1.ControlBreakerRequest
-	(*ControlBreakerResponse)(nil),  // 31: loom.v1.ControlBreakerResponse
-	(*GetConfigRequest)(nil),        // 32: loom.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),       // 33: loom.v1.GetConfigResponse
-	(*CheckConfigRequest)(nil),      // 34: loom.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),     // 35: loom.v1.CheckConfigResponse
-	(*ConfigProblem)(nil),           // 36: loom.v1.ConfigProblem
-	(*DiffConfigRequest)(nil),       // 37: loom.v1.DiffConfigRequest
-	(*DiffConfigResponse)(nil),      // 38: loom.v1.DiffConfigResponse
-	(*ListCallsRequest)(nil),        // 39: loom.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),       // 40: loom.v1.ListCallsResponse
-	(*GetCallRequest)(nil),          // 41: loom.v1.GetCallRequest
-	(*GetCallResponse)(nil),         // 42: loom.v1.GetCallResponse
-	(*DecodedMessage)(nil),          // 43: loom.v1.DecodedMessage
-	(*WatchCallsRequest)(nil),       // 44: loom.v1.WatchCallsRequest
-	(*WatchCallsResponse)(nil),      // 45: loom.v1.WatchCallsResponse
-	(*ReplayCallRequest)(nil),       // 46: loom.v1.ReplayCallRequest
-	(*ReplayCallResponse)(nil),      // 47: loom.v1.ReplayCallResponse
-	(*JSONChange)(nil),              // 48: loom.v1.JSONChange
-	(*SetCaptureModeRequest)(nil),   // 49: loom.v1.SetCaptureModeRequest
-	(*SetCaptureModeResponse)(nil),  // 50: loom.v1.SetCaptureModeResponse
-	(*ProfileRequest)(nil),          // 51: loom.v1.ProfileRequest
-	(*ProfileResponse)(nil),         // 52: loom.v1.ProfileResponse
-	(*GetInspectorURLRequest)(nil),  // 53: loom.v1.GetInspectorURLRequest
-	(*GetInspectorURLResponse)(nil), // 54: loom.v1.GetInspectorURLResponse
-	(*timestamppb.Timestamp)(nil),   // 55: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 56: google.protobuf.Duration
-	(*CallSummary)(nil),             // 57: loom.v1.CallSummary
-	(*Call)(nil),                    // 58: loom.v1.Call
-	(Direction)(0),                  // 59: loom.v1.Direction
-	(*Status)(nil),                  // 60: loom.v1.Status
+	(*Certificate)(nil),             // 11: loom.v1.Certificate
+	(*Load)(nil),                    // 12: loom.v1.Load
+	(*ListRoutesRequest)(nil),       // 13: loom.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),      // 14: loom.v1.ListRoutesResponse
+	(*GetRouteRequest)(nil),         // 15: loom.v1.GetRouteRequest
+	(*GetRouteResponse)(nil),        // 16: loom.v1.GetRouteResponse
+	(*Route)(nil),                   // 17: loom.v1.Route
+	(*RouteBackend)(nil),            // 18: loom.v1.RouteBackend
+	(*ListBackendsRequest)(nil),     // 19: loom.v1.ListBackendsRequest
+	(*ListBackendsResponse)(nil),    // 20: loom.v1.ListBackendsResponse
+	(*Backend)(nil),                 // 21: loom.v1.Backend
+	(*Endpoint)(nil),                // 22: loom.v1.Endpoint
+	(*DrainEndpointRequest)(nil),    // 23: loom.v1.DrainEndpointRequest
+	(*DrainEndpointResponse)(nil),   // 24: loom.v1.DrainEndpointResponse
+	(*UndrainEndpointRequest)(nil),  // 25: loom.v1.UndrainEndpointRequest
+	(*UndrainEndpointResponse)(nil), // 26: loom.v1.UndrainEndpointResponse
+	(*ListBreakersRequest)(nil),     // 27: loom.v1.ListBreakersRequest
+	(*ListBreakersResponse)(nil),    // 28: loom.v1.ListBreakersResponse
+	(*Breaker)(nil),                 // 29: loom.v1.Breaker
+	(*BreakerTotals)(nil),           // 30: loom.v1.BreakerTotals
+	(*ControlBreakerRequest)(nil),   // 31: loom.v1.ControlBreakerRequest
+	(*ControlBreakerResponse)(nil),  // 32: loom.v1.ControlBreakerResponse
+	(*GetConfigRequest)(nil),        // 33: loom.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),       // 34: loom.v1.GetConfigResponse
+	(*CheckConfigRequest)(nil),      // 35: loom.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),     // 36: loom.v1.CheckConfigResponse
+	(*ConfigProblem)(nil),           // 37: loom.v1.ConfigProblem
+	(*DiffConfigRequest)(nil),       // 38: loom.v1.DiffConfigRequest
+	(*DiffConfigResponse)(nil),      // 39: loom.v1.DiffConfigResponse
+	(*ListCallsRequest)(nil),        // 40: loom.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),       // 41: loom.v1.ListCallsResponse
+	(*GetCallRequest)(nil),          // 42: loom.v1.GetCallRequest
+	(*GetCallResponse)(nil),         // 43: loom.v1.GetCallResponse
+	(*DecodedMessage)(nil),          // 44: loom.v1.DecodedMessage
+	(*WatchCallsRequest)(nil),       // 45: loom.v1.WatchCallsRequest
+	(*WatchCallsResponse)(nil),      // 46: loom.v1.WatchCallsResponse
+	(*ReplayCallRequest)(nil),       // 47: loom.v1.ReplayCallRequest
+	(*ReplayCallResponse)(nil),      // 48: loom.v1.ReplayCallResponse
+	(*JSONChange)(nil),              // 49: loom.v1.JSONChange
+	(*SetCaptureModeRequest)(nil),   // 50: loom.v1.SetCaptureModeRequest
+	(*SetCaptureModeResponse)(nil),  // 51: loom.v1.SetCaptureModeResponse
+	(*ProfileRequest)(nil),          // 52: loom.v1.ProfileRequest
+	(*ProfileResponse)(nil),         // 53: loom.v1.ProfileResponse
+	(*GetInspectorURLRequest)(nil),  // 54: loom.v1.GetInspectorURLRequest
+	(*GetInspectorURLResponse)(nil), // 55: loom.v1.GetInspectorURLResponse
+	(*timestamppb.Timestamp)(nil),   // 56: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 57: google.protobuf.Duration
+	(*CallSummary)(nil),             // 58: loom.v1.CallSummary
+	(*Call)(nil),                    // 59: loom.v1.Call
+	(Direction)(0),                  // 60: loom.v1.Direction
+	(*Status)(nil),                  // 61: loom.v1.Status
 }
 var file_loom_v1_admin_proto_depIdxs = []int32{
-	55, // 0: loom.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	56, // 0: loom.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
 	6,  // 1: loom.v1.GetStatusResponse.capture:type_name -> loom.v1.CaptureStatus
 	10, // 2: loom.v1.GetStatusResponse.listeners:type_name -> loom.v1.Listener
 	7,  // 3: loom.v1.GetStatusResponse.limits:type_name -> loom.v1.LimitStatus
 	0,  // 4: loom.v1.CaptureStatus.mode:type_name -> loom.v1.CaptureMode
 	10, // 5: loom.v1.ListListenersResponse.listeners:type_name -> loom.v1.Listener
-	56, // 6: loom.v1.Load.p50:type_name -> google.protobuf.Duration
-	56, // 7: loom.v1.Load.p99:type_name -> google.protobuf.Duration
-	16, // 8: loom.v1.ListRoutesResponse.routes:type_name -> loom.v1.Route
-	16, // 9: loom.v1.GetRouteResponse.route:type_name -> loom.v1.Route
-	17, // 10: loom.v1.Route.backends:type_name -> loom.v1.RouteBackend
-	11, // 11: loom.v1.Route.load:type_name -> loom.v1.Load
-	20, // 12: loom.v1.ListBackendsResponse.backends:type_name -> loom.v1.Backend
-	21, // 13: loom.v1.Backend.endpoints:type_name -> loom.v1.Endpoint
-	11, // 14: loom.v1.Backend.load:type_name -> loom.v1.Load
-	20, // 15: loom.v1.DrainEndpointResponse.backend:type_name -> loom.v1.Backend
-	20, // 16: loom.v1.UndrainEndpointResponse.backend:type_name -> loom.v1.Backend
-	28, // 17: loom.v1.ListBreakersResponse.breakers:type_name -> loom.v1.Breaker
-	55, // 18: loom.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	55, // 19: loom.v1.Breaker.next_probe:type_name -> google.protobuf.Timestamp
-	55, // 20: loom.v1.Breaker.last_error_at:type_name -> google.protobuf.Timestamp
-	29, // 21: loom.v1.Breaker.totals:type_name -> loom.v1.BreakerTotals
-	1,  // 22: loom.v1.ControlBreakerRequest.action:type_name -> loom.v1.BreakerAction
-	28, // 23: loom.v1.ControlBreakerResponse.breaker:type_name -> loom.v1.Breaker
-	55, // 24: loom.v1.GetConfigResponse.loaded:type_name -> google.protobuf.Timestamp
-	36, // 25: loom.v1.CheckConfigResponse.errors:type_name -> loom.v1.ConfigProblem
-	36, // 26: loom.v1.CheckConfigResponse.warnings:type_name -> loom.v1.ConfigProblem
-	36, // 27: loom.v1.DiffConfigResponse.errors:type_name -> loom.v1.ConfigProblem
-	57, // 28: loom.v1.ListCallsResponse.calls:type_name -> loom.v1.CallSummary
-	58, // 29: loom.v1.GetCallResponse.call:type_name -> loom.v1.Call
-	43, // 30: loom.v1.GetCallResponse.messages:type_name -> loom.v1.DecodedMessage
-	59, // 31: loom.v1.DecodedMessage.direction:type_name -> loom.v1.Direction
-	56, // 32: loom.v1.DecodedMessage.at:type_name -> google.protobuf.Duration
-	57, // 33: loom.v1.WatchCallsResponse.calls:type_name -> loom.v1.CallSummary
-	2,  // 34: loom.v1.ReplayCallRequest.target:type_name -> loom.v1.ReplayTarget
-	56, // 35: loom.v1.ReplayCallRequest.deadline:type_name -> google.protobuf.Duration
-	60, // 36: loom.v1.ReplayCallResponse.status:type_name -> loom.v1.Status
-	48, // 37: loom.v1.ReplayCallResponse.changes:type_name -> loom.v1.JSONChange
-	0,  // 38: loom.v1.SetCaptureModeRequest.mode:type_name -> loom.v1.CaptureMode
-	0,  // 39: loom.v1.SetCaptureModeResponse.before:type_name -> loom.v1.CaptureMode
-	3,  // 40: loom.v1.ProfileRequest.kind:type_name -> loom.v1.ProfileKind
-	56, // 41: loom.v1.ProfileRequest.duration:type_name -> google.protobuf.Duration
-	4,  // 42: loom.v1.Admin.GetStatus:input_type -> loom.v1.GetStatusRequest
-	8,  // 43: loom.v1.Admin.ListListeners:input_type -> loom.v1.ListListenersRequest
-	12, // 44: loom.v1.Admin.ListRoutes:input_type -> loom.v1.ListRoutesRequest
-	14, // 45: loom.v1.Admin.GetRoute:input_type -> loom.v1.GetRouteRequest
-	18, // 46: loom.v1.Admin.ListBackends:input_type -> loom.v1.ListBackendsRequest
-	22, // 47: loom.v1.Admin.DrainEndpoint:input_type -> loom.v1.DrainEndpointRequest
-	24, // 48: loom.v1.Admin.UndrainEndpoint:input_type -> loom.v1.UndrainEndpointRequest
-	26, // 49: loom.v1.Admin.ListBreakers:input_type -> loom.v1.ListBreakersRequest
-	30, // 50: loom.v1.Admin.ControlBreaker:input_type -> loom.v1.ControlBreakerRequest
-	32, // 51: loom.v1.Admin.GetConfig:input_type -> loom.v1.GetConfigRequest
-	34, // 52: loom.v1.Admin.CheckConfig:input_type -> loom.v1.CheckConfigRequest
-	37, // 53: loom.v1.Admin.DiffConfig:input_type -> loom.v1.DiffConfigRequest
-	39, // 54: loom.v1.Admin.ListCalls:input_type -> loom.v1.ListCallsRequest
-	41, // 55: loom.v1.Admin.GetCall:input_type -> loom.v1.GetCallRequest
-	44, // 56: loom.v1.Admin.WatchCalls:input_type -> loom.v1.WatchCallsRequest
-	46, // 57: loom.v1.Admin.ReplayCall:input_type -> loom.v1.ReplayCallRequest
-	49, // 58: loom.v1.Admin.SetCaptureMode:input_type -> loom.v1.SetCaptureModeRequest
-	51, // 59: loom.v1.Admin.Profile:input_type -> loom.v1.ProfileRequest
-	53, // 60: loom.v1.Admin.GetInspectorURL:input_type -> loom.v1.GetInspectorURLRequest
-	5,  // 61: loom.v1.Admin.GetStatus:output_type -> loom.v1.GetStatusResponse
-	9,  // 62: loom.v1.Admin.ListListeners:output_type -> loom.v1.ListListenersResponse
-	13, // 63: loom.v1.Admin.ListRoutes:output_type -> loom.v1.ListRoutesResponse
-	15, // 64: loom.v1.Admin.GetRoute:output_type -> loom.v1.GetRouteResponse
-	19, // 65: loom.v1.Admin.ListBackends:output_type -> loom.v1.ListBackendsResponse
-	23, // 66: loom.v1.Admin.DrainEndpoint:output_type -> loom.v1.DrainEndpointResponse
-	25, // 67: loom.v1.Admin.UndrainEndpoint:output_type -> loom.v1.UndrainEndpointResponse
-	27, // 68: loom.v1.Admin.ListBreakers:output_type -> loom.v1.ListBreakersResponse
-	31, // 69: loom.v1.Admin.ControlBreaker:output_type -> loom.v1.ControlBreakerResponse
-	33, // 70: loom.v1.Admin.GetConfig:output_type -> loom.v1.GetConfigResponse
-	35, // 71: loom.v1.Admin.CheckConfig:output_type -> loom.v1.CheckConfigResponse
-	38, // 72: loom.v1.Admin.DiffConfig:output_type -> loom.v1.DiffConfigResponse
-	40, // 73: loom.v1.Admin.ListCalls:output_type -> loom.v1.ListCallsResponse
-	42, // 74: loom.v1.Admin.GetCall:output_type -> loom.v1.GetCallResponse
-	45, // 75: loom.v1.Admin.WatchCalls:output_type -> loom.v1.WatchCallsResponse
-	47, // 76: loom.v1.Admin.ReplayCall:output_type -> loom.v1.ReplayCallResponse
-	50, // 77: loom.v1.Admin.SetCaptureMode:output_type -> loom.v1.SetCaptureModeResponse
-	52, // 78: loom.v1.Admin.Profile:output_type -> loom.v1.ProfileResponse
-	54, // 79: loom.v1.Admin.GetInspectorURL:output_type -> loom.v1.GetInspectorURLResponse
-	61, // [61:80] is the sub-list for method output_type
-	42, // [42:61] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	11, // 6: loom.v1.Listener.certificates:type_name -> loom.v1.Certificate
+	57, // 7: loom.v1.Load.p50:type_name -> google.protobuf.Duration
+	57, // 8: loom.v1.Load.p99:type_name -> google.protobuf.Duration
+	17, // 9: loom.v1.ListRoutesResponse.routes:type_name -> loom.v1.Route
+	17, // 10: loom.v1.GetRouteResponse.route:type_name -> loom.v1.Route
+	18, // 11: loom.v1.Route.backends:type_name -> loom.v1.RouteBackend
+	12, // 12: loom.v1.Route.load:type_name -> loom.v1.Load
+	21, // 13: loom.v1.ListBackendsResponse.backends:type_name -> loom.v1.Backend
+	22, // 14: loom.v1.Backend.endpoints:type_name -> loom.v1.Endpoint
+	12, // 15: loom.v1.Backend.load:type_name -> loom.v1.Load
+	21, // 16: loom.v1.DrainEndpointResponse.backend:type_name -> loom.v1.Backend
+	21, // 17: loom.v1.UndrainEndpointResponse.backend:type_name -> loom.v1.Backend
+	29, // 18: loom.v1.ListBreakersResponse.breakers:type_name -> loom.v1.Breaker
+	56, // 19: loom.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	56, // 20: loom.v1.Breaker.next_probe:type_name -> google.protobuf.Timestamp
+	56, // 21: loom.v1.Breaker.last_error_at:type_name -> google.protobuf.Timestamp
+	30, // 22: loom.v1.Breaker.totals:type_name -> loom.v1.BreakerTotals
+	1,  // 23: loom.v1.ControlBreakerRequest.action:type_name -> loom.v1.BreakerAction
+	29, // 24: loom.v1.ControlBreakerResponse.breaker:type_name -> loom.v1.Breaker
+	56, // 25: loom.v1.GetConfigResponse.loaded:type_name -> google.protobuf.Timestamp
+	37, // 26: loom.v1.CheckConfigResponse.errors:type_name -> loom.v1.ConfigProblem
+	37, // 27: loom.v1.CheckConfigResponse.warnings:type_name -> loom.v1.ConfigProblem
+	37, // 28: loom.v1.DiffConfigResponse.errors:type_name -> loom.v1.ConfigProblem
+	58, // 29: loom.v1.ListCallsResponse.calls:type_name -> loom.v1.CallSummary
+	59, // 30: loom.v1.GetCallResponse.call:type_name -> loom.v1.Call
+	44, // 31: loom.v1.GetCallResponse.messages:type_name -> loom.v1.DecodedMessage
+	60, // 32: loom.v1.DecodedMessage.direction:type_name -> loom.v1.Direction
+	57, // 33: loom.v1.DecodedMessage.at:type_name -> google.protobuf.Duration
+	58, // 34: loom.v1.WatchCallsResponse.calls:type_name -> loom.v1.CallSummary
+	2,  // 35: loom.v1.ReplayCallRequest.target:type_name -> loom.v1.ReplayTarget
+	57, // 36: loom.v1.ReplayCallRequest.deadline:type_name -> google.protobuf.Duration
+	61, // 37: loom.v1.ReplayCallResponse.status:type_name -> loom.v1.Status
+	49, // 38: loom.v1.ReplayCallResponse.changes:type_name -> loom.v1.JSONChange
+	0,  // 39: loom.v1.SetCaptureModeRequest.mode:type_name -> loom.v1.CaptureMode
+	0,  // 40: loom.v1.SetCaptureModeResponse.before:type_name -> loom.v1.CaptureMode
+	3,  // 41: loom.v1.ProfileRequest.kind:type_name -> loom.v1.ProfileKind
+	57, // 42: loom.v1.ProfileRequest.duration:type_name -> google.protobuf.Duration
+	4,  // 43: loom.v1.Admin.GetStatus:input_type -> loom.v1.GetStatusRequest
+	8,  // 44: loom.v1.Admin.ListListeners:input_type -> loom.v1.ListListenersRequest
+	13, // 45: loom.v1.Admin.ListRoutes:input_type -> loom.v1.ListRoutesRequest
+	15, // 46: loom.v1.Admin.GetRoute:input_type -> loom.v1.GetRouteRequest
+	19, // 47: loom.v1.Admin.ListBackends:input_type -> loom.v1.ListBackendsRequest
+	23, // 48: loom.v1.Admin.DrainEndpoint:input_type -> loom.v1.DrainEndpointRequest
+	25, // 49: loom.v1.Admin.UndrainEndpoint:input_type -> loom.v1.UndrainEndpointRequest
+	27, // 50: loom.v1.Admin.ListBreakers:input_type -> loom.v1.ListBreakersRequest
+	31, // 51: loom.v1.Admin.ControlBreaker:input_type -> loom.v1.ControlBreakerRequest
+	33, // 52: loom.v1.Admin.GetConfig:input_type -> loom.v1.GetConfigRequest
+	35, // 53: loom.v1.Admin.CheckConfig:input_type -> loom.v1.CheckConfigRequest
+	38, // 54: loom.v1.Admin.DiffConfig:input_type -> loom.v1.DiffConfigRequest
+	40, // 55: loom.v1.Admin.ListCalls:input_type -> loom.v1.ListCallsRequest
+	42, // 56: loom.v1.Admin.GetCall:input_type -> loom.v1.GetCallRequest
+	45, // 57: loom.v1.Admin.WatchCalls:input_type -> loom.v1.WatchCallsRequest
+	47, // 58: loom.v1.Admin.ReplayCall:input_type -> loom.v1.ReplayCallRequest
+	50, // 59: loom.v1.Admin.SetCaptureMode:input_type -> loom.v1.SetCaptureModeRequest
+	52, // 60: loom.v1.Admin.Profile:input_type -> loom.v1.ProfileRequest
+	54, // 61: loom.v1.Admin.GetInspectorURL:input_type -> loom.v1.GetInspectorURLRequest
+	5,  // 62: loom.v1.Admin.GetStatus:output_type -> loom.v1.GetStatusResponse
+	9,  // 63: loom.v1.Admin.ListListeners:output_type -> loom.v1.ListListenersResponse
+	14, // 64: loom.v1.Admin.ListRoutes:output_type -> loom.v1.ListRoutesResponse
+	16, // 65: loom.v1.Admin.GetRoute:output_type -> loom.v1.GetRouteResponse
+	20, // 66: loom.v1.Admin.ListBackends:output_type -> loom.v1.ListBackendsResponse
+	24, // 67: loom.v1.Admin.DrainEndpoint:output_type -> loom.v1.DrainEndpointResponse
+	26, // 68: loom.v1.Admin.UndrainEndpoint:output_type -> loom.v1.UndrainEndpointResponse
+	28, // 69: loom.v1.Admin.ListBreakers:output_type -> loom.v1.ListBreakersResponse
+	32, // 70: loom.v1.Admin.ControlBreaker:output_type -> loom.v1.ControlBreakerResponse
+	34, // 71: loom.v1.Admin.GetConfig:output_type -> loom.v1.GetConfigResponse
+	36, // 72: loom.v1.Admin.CheckConfig:output_type -> loom.v1.CheckConfigResponse
+	39, // 73: loom.v1.Admin.DiffConfig:output_type -> loom.v1.DiffConfigResponse
+	41, // 74: loom.v1.Admin.ListCalls:output_type -> loom.v1.ListCallsResponse
+	43, // 75: loom.v1.Admin.GetCall:output_type -> loom.v1.GetCallResponse
+	46, // 76: loom.v1.Admin.WatchCalls:output_type -> loom.v1.WatchCallsResponse
+	48, // 77: loom.v1.Admin.ReplayCall:output_type -> loom.v1.ReplayCallResponse
+	51, // 78: loom.v1.Admin.SetCaptureMode:output_type -> loom.v1.SetCaptureModeResponse
+	53, // 79: loom.v1.Admin.Profile:output_type -> loom.v1.ProfileResponse
+	55, // 80: loom.v1.Admin.GetInspectorURL:output_type -> loom.v1.GetInspectorURLResponse
+	62, // [62:81] is the sub-list for method output_type
+	43, // [43:62] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_loom_v1_admin_proto_init() }
@@ -3817,7 +3917,7 @@ func file_loom_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_loom_v1_admin_proto_rawDesc), len(file_loom_v1_admin_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   51,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
