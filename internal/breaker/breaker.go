@@ -112,6 +112,11 @@ func (b *Breaker) Allow(now time.Time, p Prober) (t Ticket, r Rejection, ok bool
 	return Ticket{Attempt: a, Turn: a.turn, Probe: probe}, Rejection{}, true
 }
 
+// soon is when to come again while probes are under way: a backend that is back
+// has answered them by then, and the time limit of a probe would have those who
+// could be served wait for long.
+const soon = time.Second
+
 func (b *Breaker) rejectLocked(now time.Time) Rejection {
 	b.totals.Rejected++
 	r := Rejection{State: b.state}
@@ -119,9 +124,9 @@ func (b *Breaker) rejectLocked(now time.Time) Rejection {
 	case b.state == Open:
 		r.RetryIn = max(1, b.openUntil.Sub(now))
 	case b.state == HalfOpen && len(b.probes) > 0:
-		r.RetryIn = max(1, b.probes[0].deadline.Sub(now))
+		r.RetryIn = max(1, min(soon, b.probes[0].deadline.Sub(now)))
 	case b.state == HalfOpen:
-		r.RetryIn = b.probeFor
+		r.RetryIn = soon
 	}
 	return r
 }

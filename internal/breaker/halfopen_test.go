@@ -25,7 +25,7 @@ func TestHalfOpen01ThousandAtExpiryExactlyProbesAdmitted(t *testing.T) {
 				switch {
 				case ok:
 					allowed.Add(1)
-				case rejection.State == HalfOpen && rejection.RetryIn == 5*time.Second:
+				case rejection.State == HalfOpen && rejection.RetryIn == time.Second:
 					refused.Add(1)
 				default:
 					t.Errorf("rejected with %+v", rejection)

@@ -217,8 +217,12 @@ func TestHalfOpen30RejectionSaysWhenToRetry(t *testing.T) {
 		pass(time.Second)
 		r.allow(stream{})
 		r.allow(stream{})
-		if got := r.rejected(); got != (Rejection{State: HalfOpen, RetryIn: 4 * time.Second}) {
-			t.Errorf("half-open: %+v", got)
+		if got := r.rejected(); got != (Rejection{State: HalfOpen, RetryIn: time.Second}) {
+			t.Errorf("half-open, with probes that have 4 s: %+v", got)
+		}
+		pass(3800 * time.Millisecond)
+		if got := r.rejected(); got != (Rejection{State: HalfOpen, RetryIn: 200 * time.Millisecond}) {
+			t.Errorf("half-open, with a probe that has 0.2 s: %+v", got)
 		}
 		r.Open("the operator")
 		if got := r.rejected(); got != (Rejection{State: ForcedOpen}) {
