@@ -54,6 +54,16 @@ type Options struct {
 	// Moved is told that the set of endpoints is another one; nil: nobody is.
 	// It returns soon.
 	Moved func()
+	// Outlier is when an endpoint is left out for a while; nil: never.
+	Outlier *Outlier
+	// Health is how endpoints are asked for their health; nil: they are not.
+	Health *HealthCheck
+	// Recovered is told that an endpoint is healthy which was not; nil: nobody
+	// is. It returns soon.
+	Recovered func()
+	// Event is told of what people should hear of, on a goroutine of its own,
+	// one after the other; nil: nobody is.
+	Event func(Event)
 	// Dial makes a connection; nil: a net.Dialer. It is called concurrently.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -65,6 +75,9 @@ type Counters struct {
 	PendingRefused    atomic.Uint64 // calls beyond Options.Pending
 	ConcurrentRefused atomic.Uint64 // calls beyond Options.Concurrent
 	ConnectTimeouts   atomic.Uint64 // connections given up after Options.ConnectTimeout
+	EjectionsDenied   atomic.Uint64 // because of Outlier.MaxEjectedPercent
+	EndpointsLeftOut  atomic.Uint64 // addresses beyond a bound, each time that names were resolved
+	EventsDropped     atomic.Uint64 // because too many waited to be told
 }
 
 // Why a call gets no connection.
@@ -110,7 +123,9 @@ type Backend struct {
 	list        atomic.Pointer[[]*Endpoint] // all of them; replaced under mu
 	rotation    atomic.Pointer[rotation]    // replaced under mu
 	calls       atomic.Int64                // between enter and leave
-	reresolveAt atomic.Int64                // Unix nanoseconds
+	ejections   atomic.Uint64
+	falls       atomic.Uint64 // endpoints that turned out not to be healthy
+	reresolveAt atomic.Int64  // Unix nanoseconds
 
 	line line // of calls that any endpoint suits
 
@@ -119,6 +134,10 @@ type Backend struct {
 	places   map[Waiter]*list.Element // of all that wait, in this line and in those of the endpoints
 	targets  []*target                // none once stopped
 	lastErr  error                    // of the connection that failed or ended last
+	leftOut  int                      // addresses beyond endpointsMost
+	memory   map[string]knowhow       // by the name of an endpoint that is not there
+	events   []Event                  // that wait to be told
+	telling  bool                     // some goroutine tells them
 	newUntil time.Duration            // age up to which the backend is new; 0 before the first endpoint
 	stopped  bool
 
@@ -137,7 +156,7 @@ func New(o Options) (*Backend, error) {
 	if o.Counters == nil {
 		o.Counters = new(Counters)
 	}
-	k := &Backend{opts: o, born: time.Now(), places: make(map[Waiter]*list.Element), leastWeight: leastWeight(o.Targets)}
+	k := &Backend{opts: o, born: time.Now(), places: make(map[Waiter]*list.Element), memory: make(map[string]knowhow), leastWeight: leastWeight(o.Targets)}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.list.Store(new([]*Endpoint))
 	k.rotation.Store(new(rotation))

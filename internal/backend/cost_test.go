@@ -49,6 +49,15 @@ func TestOpenAllocatesNothing(t *testing.T) {
 	}
 }
 
+// Nor does an attempt that ends, when nothing is wrong.
+func TestDoneAllocatesNothing(t *testing.T) {
+	r := readyRig(t, outlier(50), concurrent(10))
+	b, v := h2.NewBatch(), &visitor{brief: true}
+	if n := testing.AllocsPerRun(1000, func() { _ = r.backend.Open(b, v, backend.Pick{}) }); n != 0 {
+		t.Fatalf("%v allocations", n)
+	}
+}
+
 // BenchmarkOpen is what a call pays the pool when there is a connection.
 func BenchmarkOpen(b *testing.B) {
 	for name, kind := range balances {

@@ -66,7 +66,7 @@ func (e *Endpoint) connect() {
 	}
 	pause := e.ended(c, v)
 	k.reresolve()
-	e.failed(err)
+	e.lost(err)
 	if pause > 0 {
 		e.rest(pause)
 	}
@@ -145,8 +145,12 @@ func (e *Endpoint) ended(c *h2.Conn, v verdict) time.Duration {
 func (e *Endpoint) rest(pause time.Duration) {
 	t := time.NewTimer(pause)
 	defer t.Stop()
+	e.mu.Lock()
+	awake := e.awake
+	e.mu.Unlock()
 	select {
 	case <-t.C:
+	case <-awake:
 	case <-e.backend.ctx.Done():
 	}
 	e.mu.Lock()
@@ -155,12 +159,15 @@ func (e *Endpoint) rest(pause time.Duration) {
 	e.serveNow()
 }
 
-// failed notes why a connection could not be had or ended, and tells those
-// who wait if that was their last hope.
-func (e *Endpoint) failed(err error) {
+// lost notes why a connection could not be had or ended, and tells those who
+// wait if that was their last hope.
+func (e *Endpoint) lost(err error) {
 	e.backend.mu.Lock()
 	e.backend.lastErr = err
 	e.backend.mu.Unlock()
+	e.mu.Lock()
+	e.lastErr = err
+	e.mu.Unlock()
 	e.serveNow()
 }
 
@@ -169,6 +176,15 @@ func (e *Endpoint) serveNow() {
 	b := h2.NewBatch()
 	e.backend.serveNews(b, e, true)
 	b.Flush()
+}
+
+// wake ends the back-offs of an endpoint that is known to be there again.
+func (e *Endpoint) wake() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.failures = 0
+	close(e.awake)
+	e.awake = make(chan struct{})
 }
 
 // backoff returns how long to wait after a failure, when there were that many

@@ -21,6 +21,8 @@
 //   - Connections are made on demand, and at most Options.Connections of an
 //     endpoint take new calls. Calls go only to connections whose first
 //     SETTINGS have come.
+//   - Calls go only to endpoints that are fit: healthy, not ejected and not
+//     drained. When none is, to all that are not drained.
 //   - An endpoint that takes no connection, or whose connections end before
 //     they were of use, is left alone for a while (gRPC's connection
 //     back-off, with jitter).

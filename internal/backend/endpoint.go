@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -16,9 +17,11 @@ type Endpoint struct {
 	backend *Backend
 	network string
 	address string
-	name    string // address as people write it
-	host    string // whose certificate it shows
-	weight  int    // 1 or more
+	name    string          // address as people write it
+	host    string          // whose certificate it shows
+	weight  int             // 1 or more
+	life    context.Context // until it leaves the backend, or the backend is drained
+	leave   context.CancelFunc
 
 	active   atomic.Bool                // calls go to it; set under backend.mu
 	warmFrom atomic.Int64               // age of the backend when it came to the others; 0: long ago; set under backend.mu
@@ -27,22 +30,34 @@ type Endpoint struct {
 	good     atomic.Uint64              // attempts that ended so
 	bad      atomic.Uint64              // likewise
 	line     line                       // of calls that wait for it
+	failed   atomic.Int64               // attempts in a row that ended as Bad
 	room     atomic.Uint64              // place in conns of the one that took the last stream
 	greeting atomic.Pointer[h2.Conn]    // the one whose SETTINGS are awaited; set under mu
 
-	drained bool // by the operator; guarded by backend.mu
+	// Guarded by backend.mu.
+	listed   bool // it is an endpoint of the backend
+	drained  bool // by an operator
+	ejection ejection
+	health   health
 
 	mu sync.Mutex
 	// Guarded by mu.
-	dialing  bool // a connection is on its way, until its SETTINGS come
-	removed  bool // no longer an endpoint of the backend
-	failures int  // connections in a row that were of no use
-	resting  int  // back-offs that last; no dial meanwhile
+	dialing  bool          // a connection is on its way, until its SETTINGS come
+	removed  bool          // no longer an endpoint of the backend
+	failures int           // connections in a row that were of no use
+	resting  int           // back-offs that last; no dial meanwhile
+	lastErr  error         // of the connection that failed or ended last
+	awake    chan struct{} // closed when back-offs are over early
 }
 
 func newEndpoint(k *Backend, network, address string, weight int) *Endpoint {
 	e := &Endpoint{backend: k, network: network, address: address, name: address, weight: weight}
 	e.line.endpoint = e
+	e.life, e.leave = context.WithCancel(k.ctx)
+	e.awake = make(chan struct{})
+	if k.opts.Health != nil {
+		e.health.is = HealthUnknown
+	}
 	switch {
 	case network == "unix" && address[0] == '@':
 		e.name = "unix-abstract:" + address[1:]
@@ -93,14 +108,14 @@ func (e *Endpoint) tryEach(b *h2.Batch, w Waiter, conns []*h2.Conn) answer {
 
 // fit reports whether calls should go to the endpoint. The lock of the
 // backend is held.
-func (e *Endpoint) fit() bool { return !e.drained }
+func (e *Endpoint) fit() bool { return !e.drained && e.ejection.until == 0 && e.health.is != HealthBad }
 
 // worthWaiting reports whether calls that belong to the endpoint wait for it:
 // it has connections, or none has failed yet.
 func (e *Endpoint) worthWaiting() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return !e.removed && (e.failures == 0 || len(*e.conns.Load()) > 0)
+	return !e.removed && e.active.Load() && (e.failures == 0 || len(*e.conns.Load()) > 0)
 }
 
 // hopeful reports whether the endpoint has a connection or may get one now.
@@ -169,6 +184,7 @@ func (e *Endpoint) drop(c *h2.Conn) {
 func (e *Endpoint) drain(b *h2.Batch) {
 	e.mu.Lock()
 	e.removed = true
+	e.leave()
 	conns := *e.conns.Load()
 	e.mu.Unlock()
 	for _, c := range conns {

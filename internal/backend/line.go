@@ -137,6 +137,7 @@ func (k *Backend) serveOne(b *h2.Batch, l *line, news *Endpoint) bool {
 // offer has the call try what it waits for.
 func (k *Backend) offer(b *h2.Batch, q *queued, news *Endpoint) answer {
 	switch {
+	case q.line.endpoint != nil && !q.line.endpoint.active.Load():
 	case q.line.endpoint != nil:
 		return q.line.endpoint.try(b, q.call)
 	case news == nil:
@@ -169,6 +170,13 @@ func (k *Backend) serveNews(b *h2.Batch, e *Endpoint, anew bool) {
 		e = nil
 	}
 	k.serve(b, &k.line, e)
+}
+
+// serveEverybody is serveAll for who has no batch.
+func (k *Backend) serveEverybody() {
+	b := h2.NewBatch()
+	k.serveAll(b)
+	b.Flush()
 }
 
 // serveAll is serve for everybody.

@@ -18,7 +18,7 @@ func (e *Endpoint) Name() string { return e.name }
 
 // Done says that an attempt which the endpoint took has ended, at now. It
 // calls nobody, so it may be called with a call's lock held.
-func (e *Endpoint) Done(_ time.Time, o Outcome) {
+func (e *Endpoint) Done(now time.Time, o Outcome) {
 	e.inFlight.Add(-1)
 	e.backend.leave()
 	switch o {
@@ -27,4 +27,5 @@ func (e *Endpoint) Done(_ time.Time, o Outcome) {
 	case Bad:
 		e.bad.Add(1)
 	}
+	e.count(now, o)
 }

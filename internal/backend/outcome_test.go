@@ -19,7 +19,7 @@ func TestAttemptsAreCounted(t *testing.T) {
 		over := &call{name: "over", over: true}
 		r.open(over)
 		synctest.Wait()
-		want := backend.EndpointStatus{Address: "a", Connections: 1, Open: 4, InFlight: 4}
+		want := backend.EndpointStatus{Address: "a", Weight: 1, State: backend.StateReady, Connections: 1, InFlight: 4, Warmth: 1}
 		if st := r.backend.Status(); st.Endpoints[0] != want {
 			t.Fatalf("%+v, want %+v", st.Endpoints[0], want)
 		}

@@ -35,6 +35,12 @@ func (k *Backend) rotate(now time.Time) {
 		}
 		r.panics = len(r.endpoints) > 0
 	}
+	switch {
+	case r.panics && !old.panics:
+		k.note(Event{Kind: Panicked})
+	case old.panics && !r.panics:
+		k.note(Event{Kind: Calmed})
+	}
 	k.warm(now, old, r)
 	r.shares = newShares(r.endpoints)
 	if k.opts.Balance == RingHash && len(r.endpoints) > 0 {

@@ -3,9 +3,15 @@ package backend_test
 import (
 	"crypto/tls"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"loom/internal/backend"
 	"loom/internal/loomtest"
@@ -99,4 +105,38 @@ func TestSilentHandshake(t *testing.T) {
 		time.Sleep(connectTimeout)
 		c.want(t, "refused: connect to a:443: no connection within 5s")
 	})
+}
+
+// Health is asked over TLS, too.
+func TestHealthIsAskedOverTLS(t *testing.T) {
+	a := loomtest.NewAuthority(t, "test")
+	for name, want := range map[string]backend.EndpointStatus{
+		"a": {Health: backend.HealthGood},
+		"b": {Health: backend.HealthBad, HealthError: "connect: TLS: its certificate is for b, not for a; see server_name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, trusting(t, a), func(o *backend.Options) {
+					o.Health = &backend.HealthCheck{Interval: checkEvery, Timeout: time.Second, Fall: 3, Rise: 2}
+				})
+				server := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
+					Certificates: []tls.Certificate{a.Pair(loomtest.Named(name))}, NextProtos: []string{"h2"},
+				})))
+				healthpb.RegisterHealthServer(server, health.NewServer())
+				var running sync.WaitGroup
+				l := r.listener("a:443")
+				running.Go(func() { _ = server.Serve(l) })
+				t.Cleanup(func() {
+					server.Stop()
+					running.Wait()
+				})
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				got := (&fleet{rig: r}).endpoint("a:443")
+				if got.Health != want.Health || !strings.Contains(got.HealthError, want.HealthError) {
+					t.Fatalf("health %q (%s), want %q (%s)", got.Health, got.HealthError, want.Health, want.HealthError)
+				}
+			})
+		})
+	}
 }

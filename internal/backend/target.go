@@ -29,9 +29,10 @@ type target struct {
 	builder resolver.Builder
 
 	// Guarded by backend.mu.
-	resolver  resolver.Resolver // nil until it is built
-	addresses []string          // the last good answer
-	err       error             // of the last answer, if there was no good one yet
+	resolver   resolver.Resolver // nil until it is built
+	addresses  []string          // the last good answer
+	err        error             // of the last answer; nil if it was good, or there is none
+	staleSince time.Time         // when err came to be
 }
 
 // resolve begins to resolve the targets.
@@ -120,13 +121,12 @@ func (t *target) UpdateState(s resolver.State) error {
 func (t *target) ReportError(err error) {
 	k := t.backend
 	k.mu.Lock()
-	if len(t.addresses) == 0 {
-		t.err = fmt.Errorf("resolve %s: %w", t.uri, err)
+	if t.err == nil {
+		t.staleSince = time.Now()
 	}
+	t.err = fmt.Errorf("resolve %s: %w", t.uri, err)
 	k.mu.Unlock()
-	b := h2.NewBatch()
-	k.serveAll(b)
-	b.Flush()
+	k.serveEverybody()
 }
 
 // NewAddress is the older form of UpdateState.
@@ -151,7 +151,10 @@ func (k *Backend) resolved(t *target, addresses []string) {
 	old := *k.list.Load()
 	list := k.merge(old)
 	k.list.Store(&list)
-	k.rotate(time.Now())
+	k.opts.Counters.EndpointsLeftOut.Add(uint64(k.leftOut))
+	now := time.Now()
+	k.admit(old, list, k.age(now))
+	k.rotate(now)
 	k.mu.Unlock()
 	if k.opts.Moved != nil && !slices.Equal(old, list) {
 		k.opts.Moved()
@@ -167,6 +170,31 @@ func (k *Backend) resolved(t *target, addresses []string) {
 	b.Flush()
 }
 
+// admit has endpoints that come be what was known of them before, and keeps
+// what is known of those that go. The lock is held; rotate has to follow.
+func (k *Backend) admit(old, list []*Endpoint, age time.Duration) {
+	in := make(map[*Endpoint]bool, len(list))
+	for _, e := range list {
+		in[e] = true
+		if !e.listed {
+			e.listed = true
+			if known, ok := k.memory[e.name]; ok {
+				delete(k.memory, e.name)
+				k.recall(e, known, age)
+			}
+			if k.opts.Health != nil {
+				k.start(func() { e.check(e.life) })
+			}
+		}
+	}
+	for _, e := range old {
+		if !in[e] {
+			e.listed = false
+			k.remember(e.knowhow(age))
+		}
+	}
+}
+
 // leastWeight returns the least weight that an endpoint of the targets has.
 func leastWeight(targets []Target) int {
 	least := math.MaxInt
@@ -175,6 +203,11 @@ func leastWeight(targets []Target) int {
 	}
 	return least
 }
+
+// endpointsMost bounds the endpoints of a backend. Each may cost connections,
+// and the checks of its health; services of more are rare, and a thousand of
+// them carry what one loomd can.
+const endpointsMost = 1000
 
 // merge returns an endpoint for each address of the targets, in their order:
 // the old one where there is one. The lock is held.
@@ -185,12 +218,17 @@ func (k *Backend) merge(old []*Endpoint) []*Endpoint {
 		known[place{e.network, e.address}] = e
 	}
 	var list []*Endpoint
+	k.leftOut = 0
 	listed := make(map[place]bool)
 	for _, t := range k.targets {
 		for _, address := range t.addresses {
 			p := place{t.network, address}
 			if listed[p] {
 				continue // two targets lead to it
+			}
+			if len(list) == endpointsMost {
+				k.leftOut++
+				continue
 			}
 			listed[p] = true
 			e := known[p]

@@ -273,6 +273,25 @@ func TestNamesAreAskedAgain(t *testing.T) {
 	})
 }
 
+// A name with more addresses than anybody needs costs only so many endpoints.
+func TestTooManyAddresses(t *testing.T) {
+	r := newRig(t, targets("names:///many", "passthrough:///one"))
+	var addresses []string
+	for i := range 1500 {
+		addresses = append(addresses, strconv.Itoa(i))
+	}
+	if err := directory.find(t, "many").resolveTo(addresses...); err != nil {
+		t.Fatal(err)
+	}
+	st := r.backend.Status()
+	if len(st.Endpoints) != 1000 || st.LeftOut != 501 {
+		t.Fatalf("%d endpoints, %d addresses left out", len(st.Endpoints), st.LeftOut)
+	}
+	if n := r.counters.EndpointsLeftOut.Load(); n < 500 {
+		t.Fatalf("EndpointsLeftOut = %d", n)
+	}
+}
+
 func TestResolversAreClosed(t *testing.T) {
 	for name, end := range map[string]func(k *backend.Backend){
 		"close": (*backend.Backend).Close,

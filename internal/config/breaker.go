@@ -27,6 +27,7 @@ type HalfOpen struct {
 // Outlier is when a single endpoint is no longer called.
 type Outlier struct {
 	Consecutive       int      `yaml:"consecutive" min:"1" max:"1000000" doc:"Failures in a row that eject an endpoint."`
-	EjectFor          Duration `yaml:"eject_for" min:"10ms" doc:"How long it is left out."`
-	MaxEjectedPercent int      `yaml:"max_ejected_percent" min:"0" max:"100" doc:"The share of endpoints that may be left out at the same time."`
+	EjectFor          Duration `yaml:"eject_for" min:"10ms" doc:"How long it is left out, times its ejections in a row."`
+	MaxEjectFor       Duration `yaml:"max_eject_for" min:"10ms" doc:"The longest that it is left out."`
+	MaxEjectedPercent int      `yaml:"max_ejected_percent" min:"0" max:"100" doc:"The share of endpoints that may be left out at the same time. Unless it is 0, one of several may."`
 }

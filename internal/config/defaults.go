@@ -96,6 +96,8 @@ func (o *Outlier) setDefaults() {
 	o.Consecutive = 5
 	// Long enough to restart, short enough not to overload the others.
 	o.EjectFor = Duration(30 * time.Second)
+	// An endpoint that was mended is found so within a coffee break.
+	o.MaxEjectFor = Duration(5 * time.Minute)
 	// The rest could hardly carry more than double load.
 	o.MaxEjectedPercent = 50
 }

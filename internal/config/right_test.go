@@ -88,6 +88,8 @@ func TestEverySupportedKey(t *testing.T) {
 	equal(t, "limits", b.Limits, BackendLimits{Connections: 2, Concurrent: 1000, Pending: 0})
 	equal(t, "balance", b.Balance, "ring_hash")
 	equal(t, "ring_hash", b.RingHash, &RingHash{Metadata: "x-user"})
+	equal(t, "health", b.Health, &Health{Interval: Duration(2 * time.Second), Timeout: Duration(500 * time.Millisecond), Fall: 4, Rise: 1, Service: "acme.users.v1.Users"})
+	equal(t, "outlier", b.Outlier, &Outlier{Consecutive: 7, EjectFor: Duration(10 * time.Second), MaxEjectFor: Duration(time.Minute), MaxEjectedPercent: 34})
 	equal(t, "slow_start", b.SlowStart, Duration(30*time.Second))
 	equal(t, "other backend", cfg.Backend("users.v2").Targets, []Target{{"localhost:50052", 1}})
 	if cfg.Backend("nobody") != nil {
@@ -222,7 +224,7 @@ func TestEveryKey(t *testing.T) {
 		Failures: []Code{14, 4, 13, 2, 15}, MinDeadline: Duration(time.Second), OpenFor: Duration(10 * time.Second), MaxOpenFor: Duration(2 * time.Minute),
 		HalfOpen: HalfOpen{Probes: 3, ProbeTimeout: Duration(5 * time.Second)},
 	})
-	equal(t, "outlier", *b.Outlier, Outlier{Consecutive: 5, EjectFor: Duration(30 * time.Second), MaxEjectedPercent: 50})
+	equal(t, "outlier", *b.Outlier, Outlier{Consecutive: 5, EjectFor: Duration(30 * time.Second), MaxEjectFor: Duration(5 * time.Minute), MaxEjectedPercent: 50})
 	equal(t, "reflection", *b.Reflection, Reflection{Metadata: []MetadataField{{"authorization", "Bearer"}}, TTL: Duration(5 * time.Minute)})
 	r := cfg.Routes[0]
 	equal(t, "timeout", *r.Timeout, Timeout{Overall: Duration(2 * time.Second), PerTry: Duration(800 * time.Millisecond)})

@@ -16,8 +16,6 @@ type unsupported struct {
 // line out, and nothing else here changes.
 func unsupportedKeys() []unsupported {
 	return []unsupported{
-		{path: "backends[].health"},
-		{path: "backends[].outlier"},
 		{path: "restart.ready_timeout"},
 		{path: "restart.generations"},
 	}

@@ -28,6 +28,9 @@ func (v *validator) backends() {
 		if b.TLS != nil {
 			v.backendTLS(path, b)
 		}
+		if o := b.Outlier; o != nil && o.MaxEjectFor < o.EjectFor {
+			v.wrong(path+".outlier.max_eject_for", "max_eject_for is %s, less than eject_for, %s", o.MaxEjectFor, o.EjectFor)
+		}
 		if br := b.Breaker; br != nil {
 			v.breaker(path+".breaker", br)
 		}

@@ -47,6 +47,8 @@ type BackendView struct {
 	Name      string         `json:"name"`
 	Targets   []string       `json:"targets"`
 	Endpoints []EndpointView `json:"endpoints"`
+	Balance   string         `json:"balance"`
+	Panic     bool           `json:"panic"`   // no endpoint is fit, so all are used
 	Waiting   int            `json:"waiting"` // calls that wait for a connection
 	Load      LoadView       `json:"load"`
 	Problems  []string       `json:"problems,omitempty"` // such as an address that does not resolve
@@ -54,11 +56,18 @@ type BackendView struct {
 
 // EndpointView is one address of a backend.
 type EndpointView struct {
-	Address     string `json:"address"`
-	State       string `json:"state"`
-	Connections int    `json:"connections"`
-	Open        int    `json:"open"` // calls
-	Error       string `json:"error,omitempty"`
+	Address     string  `json:"address"`
+	State       string  `json:"state"` // as backend.State has it
+	Weight      int     `json:"weight"`
+	Connections int     `json:"connections"`
+	Open        int     `json:"open"`             // attempts in flight
+	Good        uint64  `json:"good"`             // attempts that ended so
+	Bad         uint64  `json:"bad"`              // attempts that ended so
+	Ejections   uint64  `json:"ejections"`        // ever
+	Health      string  `json:"health,omitempty"` // healthy, unhealthy, unknown or not offered; empty: nobody asks
+	Drained     bool    `json:"drained"`          // by an operator
+	Warmth      float64 `json:"warmth"`           // the part of its share of the calls that it takes, up to 1
+	Error       string  `json:"error,omitempty"`
 }
 
 // BreakerView is the circuit breaker of a backend.

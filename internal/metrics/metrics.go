@@ -33,6 +33,10 @@ type Options struct {
 	// BreakerStates are the names of all states that one may have.
 	Breakers      func() []Breaker
 	BreakerStates []string
+	// Backends are what they do, at each scrape; nil: nothing is reported.
+	// EndpointStates are the names of all states that an endpoint may have.
+	Backends       func() []Backend
+	EndpointStates []string
 }
 
 // Limit is a bound of loomd's and how often it was hit.
@@ -102,6 +106,9 @@ func New(o Options) (*Metrics, error) {
 	}
 	if o.Breakers != nil {
 		all = append(all, newBreakerCollector(o.Breakers, o.BreakerStates))
+	}
+	if o.Backends != nil {
+		all = append(all, newBackendCollector(o.Backends, o.EndpointStates))
 	}
 	for _, c := range all {
 		if err := m.registry.Register(c); err != nil {

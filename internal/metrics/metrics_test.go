@@ -36,6 +36,12 @@ func options() Options {
 			return []Breaker{{Backend: "users", State: "open", Rejected: 31, Late: 32, ProbeTimeouts: 33}}
 		},
 		BreakerStates: []string{"closed", "open"},
+		Backends: func() []Backend {
+			return []Backend{{
+				Name: "users", Endpoints: map[string]int{"ready": 41}, InFlight: 42, Waiting: 43, Panic: true, Stale: 44, Ejections: 45, Falls: 46,
+			}}
+		},
+		EndpointStates: []string{"ready", "ejected"},
 		Limits: []Limit{
 			{"streams_refused", "Streams beyond limits.streams.", func() uint64 { return 21 }},
 			{"stream_stalls", "Streams that were stuck.", func() uint64 { return 22 }},

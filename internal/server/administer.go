@@ -71,11 +71,10 @@ type controls struct{ server *Server }
 
 // DrainEndpoint takes an endpoint out of the rotation, or back into it.
 func (c controls) DrainEndpoint(backend, endpoint string, drained bool) error {
-	k := c.server.backends[backend]
-	if k == nil {
-		return &admin.NotFoundError{What: fmt.Sprintf("there is no backend %q", backend)}
+	if err := c.server.drainEndpoint(backend, endpoint, drained); err != nil {
+		return &admin.NotFoundError{What: err.Error()}
 	}
-	return &admin.RefusedError{Why: "endpoints cannot be drained"}
+	return nil
 }
 
 // ControlBreaker does what an operator tells a breaker.

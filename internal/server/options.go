@@ -43,8 +43,6 @@ func backendOptions(c *config.Backend, limits h2.Limits, budget *h2.Budget, coun
 		Connections:    c.Limits.Connections,
 		Pending:        c.Limits.Pending,
 		Concurrent:     c.Limits.Concurrent,
-		Balance:        balance(c.Balance),
-		SlowStart:      time.Duration(c.SlowStart),
 		ConnectTimeout: time.Duration(c.ConnectTimeout),
 		Counters:       &counters.Backend,
 		H2: &h2.Options{
@@ -60,20 +58,8 @@ func backendOptions(c *config.Backend, limits h2.Limits, budget *h2.Budget, coun
 	for _, t := range c.Targets {
 		o.Targets = append(o.Targets, backend.Target{URI: t.Target, Weight: t.Weight})
 	}
-	if r := c.RingHash; r != nil {
-		o.HashMetadata = r.Metadata
-	}
+	balanced(&o, c)
 	return o
-}
-
-func balance(name string) backend.Balance {
-	switch name {
-	case "least_request":
-		return backend.LeastRequest
-	case "ring_hash":
-		return backend.RingHash
-	}
-	return backend.RoundRobin
 }
 
 func compileRoutes(routes []config.Route) (*route.Table, error) {

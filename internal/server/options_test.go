@@ -90,6 +90,8 @@ backends:
     balance: ring_hash
     ring_hash: {metadata: x-user}
     slow_start: 20s
+    outlier: {consecutive: 6, eject_for: 12s, max_eject_for: 90s, max_ejected_percent: 40}
+    health: {interval: 3s, timeout: 900ms, fall: 4, rise: 3, service: acme.Orders}
     connect_timeout: 7s
     keepalive: {interval: 40s, timeout: 8s}
     limits: {connections: 3, concurrent: 12, pending: 11}
@@ -103,6 +105,12 @@ routes: [{name: all, backend: b}]
 	}
 	if o.Balance != backend.RingHash || o.HashMetadata != "x-user" || o.SlowStart != 20*time.Second || o.Concurrent != 12 {
 		t.Errorf("options %+v", o)
+	}
+	if *o.Outlier != (backend.Outlier{Consecutive: 6, EjectFor: 12 * time.Second, MaxEjectFor: 90 * time.Second, MaxEjectedPercent: 40}) {
+		t.Errorf("outlier %+v", o.Outlier)
+	}
+	if *o.Health != (backend.HealthCheck{Interval: 3 * time.Second, Timeout: 900 * time.Millisecond, Fall: 4, Rise: 3, Service: "acme.Orders"}) {
+		t.Errorf("health %+v", o.Health)
 	}
 	if o.H2.KeepaliveInterval != 40*time.Second || o.H2.KeepaliveTimeout != 8*time.Second || o.H2.Counters != &counters.H2 {
 		t.Errorf("h2 options %+v", o.H2)

@@ -119,38 +119,6 @@ func describeMatch(m *config.Match) string {
 	return strings.Join(parts, ", ")
 }
 
-func (s *Server) backendViews(cfg *config.Config, t *tally) []inspector.BackendView {
-	now := time.Now()
-	var views []inspector.BackendView
-	for i := range cfg.Backends {
-		b := &cfg.Backends[i]
-		st := s.backends[b.Name].Status()
-		v := inspector.BackendView{Name: b.Name, Waiting: st.Waiting, Load: t.backends[b.Name].view(now)}
-		for _, target := range b.Targets {
-			v.Targets = append(v.Targets, target.Target)
-		}
-		if c := s.tls[b.Name]; c != nil {
-			v.Problems = append(v.Problems, c.Status()...)
-		}
-		if st.Problem != "" {
-			v.Problems = append(v.Problems, st.Problem)
-		}
-		for _, e := range st.Endpoints {
-			state := "ready"
-			switch {
-			case e.Resting:
-				state = "failing"
-			case e.Connections == 0:
-				state = "idle"
-			}
-			v.Load.Open += e.Open
-			v.Endpoints = append(v.Endpoints, inspector.EndpointView{Address: e.Address, State: state, Connections: e.Connections, Open: e.Open})
-		}
-		views = append(views, v)
-	}
-	return views
-}
-
 func (s *Server) statusView(o Options, generation uint64, started time.Time) inspector.StatusView {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -83,7 +83,7 @@ routes:
 		}
 	}
 	eventually(t, "the call is counted", func() bool { return backendView(t, p, "up").Load.Calls == 1 })
-	wantBackend(t, p, "down", "failing", 0)
+	wantBackend(t, p, "down", "backing off", 0)
 
 	routes := p.Routes()
 	if len(routes) != 3 || routes[0].Deny != "PERMISSION_DENIED" || routes[0].Load.Errors != 1 || routes[1].Load.Errors != 1 || routes[2].Load.Errors != 0 ||

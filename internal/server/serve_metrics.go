@@ -35,6 +35,7 @@ func (s *Server) openMonitor(store *capture.Store, cfg *config.Config, o Options
 		Capture:  func() metrics.Capture { return captureFigures(store.Stats()) },
 		Limits:   s.limitFigures(),
 		Breakers: s.breakerFigures, BreakerStates: breakerStates(),
+		Backends: s.backendFigures, EndpointStates: endpointStates(),
 	})
 	if err != nil {
 		return nil, err

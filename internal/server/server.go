@@ -128,6 +128,7 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 		o := backendOptions(&cfg.Backends[i], limits, s.budget, s.counters)
 		o.TLS = s.tls[o.Name]
 		o.Moved = func() { s.watch.schemas.cache.Drop(o.Name) }
+		o.Event = func(ev backend.Event) { s.endpointMoved(o.Name, ev) }
 		k, err := backend.New(o)
 		if err != nil {
 			return err
