@@ -33,6 +33,9 @@ type Options struct {
 	// ControlBreaker does open, close, auto or reset to the breaker of a
 	// backend, and says why not; nil: breakers cannot be controlled.
 	ControlBreaker func(backend, action string) error
+	// DrainEndpoint has an endpoint of a backend take no new calls, or take them
+	// again, and says why not; nil: endpoints cannot be drained.
+	DrainEndpoint func(backend, endpoint string, drained bool) error
 	// Redact takes out of a call made straight to a backend what must not be
 	// stored, as capture does for those that pass a listener; nil: nothing.
 	Redact func(*loomv1.Call)

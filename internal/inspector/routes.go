@@ -28,6 +28,7 @@ func (s *Server) routes() []route {
 		{"GET /static/{name...}", open, s.static},
 
 		{"GET /api/backends", reading, list(s.opts.Panels.Backends)},
+		{"POST /api/backends/{name}/drain", changing, s.drainEndpoint},
 		{"GET /api/backends/{name}/message/{type}", reading, s.message},
 		{"GET /api/backends/{name}/services", reading, s.services},
 		{"GET /api/breakers", reading, list(s.opts.Panels.Breakers)},

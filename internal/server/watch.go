@@ -138,8 +138,8 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, ro inspe
 		Address:        page.Addr().String(), AllowHosts: cfg.Inspector.AllowHosts,
 		TLS: cfg.Inspector.TLS != nil, Token: token,
 		Info:   s.info(o, generation),
-		Panels: panels,
-		Log:    o.Log.Named("inspector"),
+		Panels: panels, DrainEndpoint: s.drainEndpoint,
+		Log: o.Log.Named("inspector"),
 	})
 	if err != nil {
 		return fmt.Errorf("open the inspector: %w", err)

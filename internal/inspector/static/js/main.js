@@ -1,5 +1,6 @@
 /** Puts the page together: the tabs at the top, and the one that is shown. */
 
+import { backendsPanel } from "./backends.js";
 import { button, h, icon } from "./dom.js";
 import { ApiError, get, locked, sentence } from "./api.js";
 import { breakersPanel } from "./breakers.js";
@@ -27,7 +28,7 @@ const PAGES = [
   ["calls", "Calls", calls],
   ["services", "Services", new Services(() => calls.detail.canReplay)],
   ["routes", "Routes", listPanel("routes", filterBy)],
-  ["backends", "Backends", listPanel("backends", filterBy)],
+  ["backends", "Backends", backendsPanel(filterBy)],
   ["breakers", "Breakers", breakersPanel(filterBy)],
   ["config", "Config", objectPanel("config")],
   ["status", "Status", objectPanel("status")],

@@ -1,4 +1,4 @@
-/** The panels beside the calls: routes, backends, config, status. */
+/** The panels beside the calls: routes, config, status. */
 
 import { button, h } from "./dom.js";
 import { empty, load, plain, table, words } from "./table.js";
@@ -17,7 +17,6 @@ const SPECIAL = new Set(["name", "id", "state", "healthy"]);
 /** @type {Record<string, {title: string, path: string, none: [string, string], key?: string}>} */
 const KINDS = {
   routes: { title: "Routes", path: "/api/routes", none: ["No routes", "The configuration names none, so loomd refuses every call."], key: "route" },
-  backends: { title: "Backends", path: "/api/backends", none: ["No backends", "The configuration names none."], key: "upstream" },
 };
 
 /**
@@ -111,7 +110,7 @@ export function pill(state) {
 /** @param {string} state */
 function stateTone(state) {
   if (/^(closed|ready|up|healthy|ok|serving)$/i.test(state)) return "ok";
-  if (/^(open|forced-open|down|failed|unhealthy|transient_failure)$/i.test(state)) return "bad";
+  if (/^(open|forced-open|down|failed|unhealthy|ejected|backing off|transient_failure)$/i.test(state)) return "bad";
   return "warn";
 }
 
