@@ -18,8 +18,7 @@ const maxAliased = 100_000
 type mark struct {
 	key   *yaml.Node // nil for an element of a list
 	value *yaml.Node
-	text  string // of a text, as it is once expanded
-	bad   bool   // something in it is wrong, and reported
+	bad   bool // something in it is wrong, and reported
 }
 
 // decoder fills a Config from a tree of nodes. Every key and element that it

@@ -106,9 +106,6 @@ func (d *decoder) string(path string, n *yaml.Node, v reflect.Value, f field, te
 		text = strings.TrimSpace(text)
 	}
 	v.SetString(text)
-	m := d.marks[path]
-	m.text = text
-	d.marks[path] = m
 	return true
 }
 

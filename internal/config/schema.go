@@ -120,9 +120,7 @@ func schemaOfBlock(path string, t reflect.Type) *schemaNode {
 
 // isUnsupported reports whether every use of a key is refused so far.
 func isUnsupported(path string) bool {
-	return slices.ContainsFunc(unsupportedKeys(), func(u unsupported) bool {
-		return u.path == path && u.values == nil
-	})
+	return slices.Contains(unsupportedKeys(), path)
 }
 
 // schemaOf describes a value of type t under the key f.

@@ -162,21 +162,14 @@ func TestDefaultsAreInRange(t *testing.T) {
 func TestUnsupportedKeysExist(t *testing.T) {
 	for _, u := range unsupportedKeys() {
 		typ := reflect.TypeFor[Config]()
-		var last field
-		for step := range strings.SplitSeq(u.path, ".") {
+		for step := range strings.SplitSeq(u, ".") {
 			key := strings.TrimSuffix(step, "[]")
 			f, ok := findField(fieldsOf(typ), key)
 			if !ok {
-				t.Fatalf("%s: there is no key %s", u.path, key)
+				t.Fatalf("%s: there is no key %s", u, key)
 			}
 			for typ = typ.Field(f.index).Type; typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice; {
 				typ = typ.Elem()
-			}
-			last = f
-		}
-		for _, value := range u.values {
-			if !slices.Contains(last.enum, value) {
-				t.Errorf("%s: there is no value %s", u.path, value)
 			}
 		}
 	}

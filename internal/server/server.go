@@ -129,6 +129,9 @@ func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Obse
 		o.TLS = s.tls[o.Name]
 		o.Moved = func() { s.watch.schemas.cache.Drop(o.Name) }
 		o.Event = func(ev backend.Event) { s.endpointMoved(o.Name, ev) }
+		if b := s.breakers[o.Name]; b != nil {
+			o.Recovered = func() { b.Probe("an endpoint is healthy again") }
+		}
 		k, err := backend.New(o)
 		if err != nil {
 			return err

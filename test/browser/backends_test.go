@@ -11,6 +11,7 @@ import (
 func TestDrainAnEndpoint(t *testing.T) {
 	p := open(t, startDemo(t).url)
 	p.live()
+	p.withAxe()
 	p.table("backends")
 	const row = `document.querySelector('#table-endpoints tbody tr')`
 	p.await("the endpoint is in use", row+`.innerText.includes('ready')`)
