@@ -18,7 +18,9 @@ const (
 // budget bounds the retries of a route, in percent of the calls that it had in
 // the last seconds.
 type budget struct {
-	percent uint64 // immutable
+	// Immutable.
+	percent uint64
+	epoch   time.Time // seconds are counted from it, so that no clock is set back
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -28,6 +30,10 @@ type budget struct {
 }
 
 type budgetSlot struct{ calls, retries uint64 }
+
+func newBudget(percent int) *budget {
+	return &budget{percent: uint64(percent), epoch: time.Now()}
+}
 
 // call counts a call.
 func (g *budget) call(now time.Time) {
@@ -53,7 +59,7 @@ func (g *budget) take(now time.Time) bool {
 // turnLocked empties the slots of seconds that are too long ago and returns
 // that of now.
 func (g *budget) turnLocked(now time.Time) *budgetSlot {
-	second := now.Unix()
+	second := int64(now.Sub(g.epoch) / time.Second)
 	if second-g.second > budgetSlots {
 		g.second = second - budgetSlots // all of them are too old
 	}

@@ -72,7 +72,7 @@ func upstreams(o *Options) map[string]*upstream {
 func newRouting(rt *route.Route, all map[string]*upstream) (*routing, error) {
 	g := new(routing)
 	if p := rt.Rule.Retry; p != nil {
-		g.budget = &budget{percent: uint64(p.BudgetPercent)}
+		g.budget = newBudget(p.BudgetPercent)
 	}
 	for _, w := range rt.Rule.Backends {
 		u := all[w.Name]
