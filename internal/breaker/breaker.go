@@ -44,6 +44,8 @@ type Breaker struct {
 	episode     *episode
 	window      window
 	consecutive int       // failures in a row
+	rowSince    time.Time // when the first of them came
+	trip        tripReason
 	openings    int       // in a row
 	openUntil   time.Time // of Open
 	probeWhy    string    // why Open ends

@@ -241,6 +241,7 @@ func TestSettingsThatAreUseless(t *testing.T) {
 	for name, edit := range map[string]func(*Settings){
 		"window":        func(s *Settings) { s.Window = 5 },
 		"consecutive":   func(s *Settings) { s.Consecutive = -1 },
+		"lasting":       func(s *Settings) { s.Lasting = -1 },
 		"ratio":         func(s *Settings) { s.FailureRatio = 1.5 },
 		"ratio NaN":     func(s *Settings) { s.FailureRatio = nan() },
 		"open for":      func(s *Settings) { s.OpenFor = 0 },
@@ -277,6 +278,7 @@ func TestEachSettingIsInTheHash(t *testing.T) {
 	for i, edit := range []func(*Settings){
 		func(s *Settings) { s.Window++ },
 		func(s *Settings) { s.Consecutive++ },
+		func(s *Settings) { s.Lasting++ },
 		func(s *Settings) { s.FailureRatio += 1e-9 },
 		func(s *Settings) { s.MinRequests++ },
 		func(s *Settings) { s.OpenFor++ },

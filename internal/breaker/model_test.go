@@ -20,6 +20,7 @@ type model struct {
 	halfOpenAt  time.Time // of Open
 	openUntil   time.Time
 	consecutive int
+	rowSince    time.Time
 	openings    int
 	origin      time.Time // of the window's parts
 	heard       []heard
@@ -103,10 +104,13 @@ func (m *model) verdict(v Verdict) {
 }
 
 func (m *model) failure() {
+	if m.consecutive == 0 {
+		m.rowSince = m.now
+	}
 	m.consecutive++
 	m.heard = append(m.heard, heard{m.now, true})
 	c := m.share()
-	trips := m.consecutive >= m.s.Consecutive || c.verdicts >= m.s.MinRequests && float64(c.failures) >= m.s.FailureRatio*float64(c.verdicts)
+	trips := m.consecutive >= m.s.Consecutive && m.now.Sub(m.rowSince) >= m.s.Lasting || c.verdicts >= m.s.MinRequests && float64(c.failures) >= m.s.FailureRatio*float64(c.verdicts)
 	if m.state == Closed && trips {
 		m.open()
 	}
@@ -187,6 +191,7 @@ func runSchedule(t *testing.T, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		s := usual()
 		s.Consecutive, s.MinRequests, s.Probes = 1+rng.IntN(6), 1+rng.IntN(12), 1+rng.IntN(4)
+		s.Lasting = time.Duration(rng.IntN(2)) * 5 * time.Second
 		s.ProbeTimeout = time.Duration(1+rng.IntN(20)) * time.Second
 		d := &schedule{rng: rng, rig: newRig(t, s)}
 		ours, theirs := rand.New(rand.NewPCG(seed, 2)), rand.New(rand.NewPCG(seed, 2))

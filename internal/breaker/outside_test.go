@@ -50,6 +50,42 @@ func TestHalfOpen23FailuresBelowTheTripLeaveTheBackendClosed(t *testing.T) {
 	})
 }
 
+// A burst of calls, of which the bad endpoint answers its third in one piece,
+// before the others do.
+func TestHalfOpen23BurstOfOneBadEndpointLeavesTheBackendClosed(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		s := usual()
+		s.Lasting, s.FailureRatio = 100*time.Millisecond, 0.6
+		if err := r.Apply(s); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			var bad, good []Ticket
+			for i := range 30 {
+				if i%3 == 0 {
+					bad = append(bad, r.allow(unary{}))
+				} else {
+					good = append(good, r.allow(unary{}))
+				}
+			}
+			for _, b := range bad {
+				r.Done(b, Failure, "UNAVAILABLE")
+			}
+			pass(time.Millisecond)
+			for _, g := range good {
+				r.Done(g, Success, "")
+			}
+			pass(20 * time.Millisecond)
+		}
+		r.want(Closed)
+		for range 5 { // and when all are bad, it takes no longer than that
+			r.call(Failure)
+			pass(25 * time.Millisecond)
+		}
+		r.want(Open)
+	})
+}
+
 func TestHalfOpen24RetryTakesOneProbePlaceAtATime(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.halfOpen()

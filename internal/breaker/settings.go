@@ -14,6 +14,11 @@ type Settings struct {
 	// Consecutive failures open the breaker, however far apart they are. 0:
 	// any number of them does not.
 	Consecutive int
+	// Lasting is how long ago the first of the failures in a row must be. With
+	// several endpoints, one that is bad may answer a burst of calls in one
+	// piece, which looks as if all were bad for as long as the others need. 0:
+	// it does not matter.
+	Lasting time.Duration
 	// FailureRatio is the share of failures within Window that opens the
 	// breaker, from 0 to 1, once MinRequests verdicts are in. 0: no share does.
 	FailureRatio float64
@@ -39,6 +44,8 @@ func (s *Settings) check() error {
 		return fmt.Errorf("window is %s, at least %s is needed", s.Window, time.Duration(buckets))
 	case s.Consecutive < 0:
 		return fmt.Errorf("consecutive is %d, which is less than 0", s.Consecutive)
+	case s.Lasting < 0:
+		return fmt.Errorf("lasting is %s, which is less than 0", s.Lasting)
 	case !(s.FailureRatio >= 0 && s.FailureRatio <= 1):
 		return fmt.Errorf("failure ratio is %v, not between 0 and 1", s.FailureRatio)
 	case s.OpenFor <= 0:
@@ -60,7 +67,7 @@ const maxProbes = 1000
 // hash tells settings apart in a record, across processes and versions of Go.
 func (s *Settings) hash() string {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %d %x %d %d %d %d %d", s.Window, s.Consecutive, s.FailureRatio, s.MinRequests,
+	fmt.Fprintf(h, "%d %d %d %x %d %d %d %d %d", s.Window, s.Consecutive, s.Lasting, s.FailureRatio, s.MinRequests,
 		s.OpenFor, s.MaxOpenFor, s.Probes, s.ProbeTimeout)
 	return fmt.Sprintf("%016x", h.Sum64())
 }

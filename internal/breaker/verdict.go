@@ -48,10 +48,14 @@ func (b *Breaker) judgeLocked(a *Attempt, v Verdict, why string) {
 // it hears of it.
 func (b *Breaker) failureLocked(why string) {
 	now := time.Now()
+	if b.consecutive == 0 {
+		b.rowSince = now
+	}
 	b.consecutive++
 	b.window.add(now, true)
 	b.lastError, b.lastErrorAt = errorText(why), now
-	b.episode.trip = b.state == Closed && b.tripReasonLocked() != noReason
+	b.trip = b.tripReasonLocked(now)
+	b.episode.trip = b.state == Closed && b.trip != noReason
 }
 
 // errorText makes what was said of a failure fit for people and records.
@@ -74,10 +78,10 @@ const (
 	byRatio
 )
 
-func (b *Breaker) tripReasonLocked() tripReason {
+func (b *Breaker) tripReasonLocked(now time.Time) tripReason {
 	s, c := &b.settings, b.window.sum
 	switch {
-	case s.Consecutive > 0 && b.consecutive >= s.Consecutive:
+	case s.Consecutive > 0 && b.consecutive >= s.Consecutive && now.Sub(b.rowSince) >= s.Lasting:
 		return byConsecutive
 	case s.FailureRatio > 0 && c.failures > 0 && c.verdicts >= s.MinRequests && float64(c.failures) >= s.FailureRatio*float64(c.verdicts):
 		return byRatio
@@ -109,9 +113,9 @@ func (b *Breaker) openForLocked() time.Duration {
 	return b.settings.openFor(b.openings, b.chance())
 }
 
-// tripWhyLocked says for people what opens a closed breaker.
+// tripWhyLocked says for people what opened a closed breaker.
 func (b *Breaker) tripWhyLocked() string {
-	if b.tripReasonLocked() == byRatio {
+	if b.trip == byRatio {
 		c := b.window.sum
 		return fmt.Sprintf("%d of %d calls within %s failed, the last: %s", c.failures, c.verdicts, b.settings.Window, b.lastError)
 	}

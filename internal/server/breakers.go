@@ -59,7 +59,7 @@ func (s *Server) openBreakers(cfg *config.Config) error {
 		}
 		b, err := breaker.New(breaker.Options{
 			Name:     c.Name,
-			Settings: breakerSettings(c.Breaker),
+			Settings: breakerSettings(c),
 			OnEvent:  func(e breaker.Event) { s.breakerMoved(log, e) },
 		})
 		if err != nil {
@@ -76,8 +76,14 @@ func (s *Server) closeBreakers() {
 	}
 }
 
-func breakerSettings(c *config.Breaker) breaker.Settings {
-	return breaker.Settings{
+// ejectionTime is how long failures in a row must go on before they open a
+// breaker whose backend has bad endpoints ejected: long enough for the good ones
+// to answer, and for the ejection to show.
+const ejectionTime = 100 * time.Millisecond
+
+func breakerSettings(of *config.Backend) breaker.Settings {
+	c := of.Breaker
+	s := breaker.Settings{
 		Window:       time.Duration(c.Window),
 		Consecutive:  c.Trip.Consecutive,
 		FailureRatio: c.Trip.FailureRatio,
@@ -87,6 +93,10 @@ func breakerSettings(c *config.Breaker) breaker.Settings {
 		Probes:       c.HalfOpen.Probes,
 		ProbeTimeout: time.Duration(c.HalfOpen.ProbeTimeout),
 	}
+	if of.Outlier != nil {
+		s.Lasting = ejectionTime
+	}
+	return s
 }
 
 // guards are the breakers for the relay.

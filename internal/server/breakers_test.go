@@ -232,7 +232,7 @@ func TestBreakerThatCannotBeMade(t *testing.T) {
 
 // The zero ticket is none, and costs nobody a panic.
 func TestGuardOfTheZeroTicket(t *testing.T) {
-	b, err := breaker.New(breaker.Options{Name: "b", Settings: breakerSettings(parse(t, guarded(nobody, `{}`)).Backends[0].Breaker)})
+	b, err := breaker.New(breaker.Options{Name: "b", Settings: breakerSettings(&parse(t, guarded(nobody, `{}`)).Backends[0])})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestGuardOfTheZeroTicket(t *testing.T) {
 
 // A call through the guard costs no memory beyond the bare breaker's closure.
 func TestGuardCostsNoMemory(t *testing.T) {
-	b, err := breaker.New(breaker.Options{Name: "b", Settings: breakerSettings(parse(t, guarded(nobody, `{}`)).Backends[0].Breaker)})
+	b, err := breaker.New(breaker.Options{Name: "b", Settings: breakerSettings(&parse(t, guarded(nobody, `{}`)).Backends[0])})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,7 @@ const (
 	echoMethod    = "/loom.test.Breaker/Echo"
 	chatMethod    = "/loom.test.Breaker/Chat"
 	controlMethod = "/loom.test.Control/Set"
+	healthMethod  = "/grpc.health.v1.Health/Check" // Watch is not offered
 )
 
 // Moods of the backend.
@@ -38,7 +39,8 @@ const (
 	well      = "well"
 	hanging   = "hanging"   // takes calls and says nothing
 	slow      = "slow"      // answers later than anybody waits
-	failing   = "failing"   // answers INTERNAL
+	failing   = "failing"   // answers INTERNAL, and says that it is healthy
+	sick      = "sick"      // answers INTERNAL, and says that it is not healthy
 	resetting = "resetting" // resets every connection on which something comes
 )
 
@@ -85,8 +87,12 @@ func runBackend(addresses string) error {
 
 func (m *mind) answer(_ any, stream grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(stream)
-	if method != echoMethod && method != chatMethod {
-		return status.Error(codes.Unimplemented, "no reflection here")
+	switch method {
+	case echoMethod, chatMethod:
+	case healthMethod:
+		return m.health(stream)
+	default:
+		return status.Error(codes.Unimplemented, "not here")
 	}
 	m.arrived()
 	for {
@@ -100,7 +106,7 @@ func (m *mind) answer(_ any, stream grpc.ServerStream) error {
 			return stream.Context().Err()
 		case slow:
 			time.Sleep(slowness)
-		case failing:
+		case failing, sick:
 			return status.Error(codes.Internal, "in a bad mood")
 		}
 		if err := stream.SendMsg(&message); err != nil {
@@ -110,6 +116,19 @@ func (m *mind) answer(_ any, stream grpc.ServerStream) error {
 			return nil
 		}
 	}
+}
+
+// health answers with a grpc.health.v1.HealthCheckResponse, whose first field is
+// 1 for SERVING and 2 for NOT_SERVING.
+func (m *mind) health(stream grpc.ServerStream) error {
+	if _, err := rawbytes.Receive(stream); err != nil {
+		return err
+	}
+	answer := []byte{8, 1}
+	if m.now() == sick {
+		answer[1] = 2
+	}
+	return stream.SendMsg(&answer)
 }
 
 // control sets the mood, unless it is given none, and answers with the arrivals.
