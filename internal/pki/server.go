@@ -109,6 +109,7 @@ func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		}
 		return nil, errNoH2
 	}
+	pool := s.opts.Clients.pool()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if keys, generation := s.opts.Tickets.keysFor(s.opts.Name, time.Now()); generation != s.keys {
@@ -118,7 +119,7 @@ func (s *Server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	if s.opts.Clients == nil {
 		return nil, nil
 	}
-	if pool := s.opts.Clients.pool(); s.current == nil || pool != s.pool {
+	if s.current == nil || pool != s.pool {
 		s.pool, s.current = pool, s.config(pool)
 	}
 	return s.current, nil

@@ -184,6 +184,9 @@ func (c *Call) keep(b *h2.Batch, taken bool, p []byte, end bool) bool {
 }
 
 func (c *Call) requestTrailers(b *h2.Batch, fields []h2.Field) {
+	if c.conn.caller.IdentityMetadata != "" {
+		fields = c.conn.caller.silence(fields)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.upEnd = true

@@ -22,14 +22,20 @@ type Caller struct {
 // introduce replaces what the caller says of itself by what is known of it, in
 // memory of its own.
 func (c *Caller) introduce(fields []h2.Field) []h2.Field {
+	fields = c.silence(fields)
+	if c.Identity != "" {
+		fields = append(fields, h2.Field{Name: c.IdentityMetadata, Value: c.Identity})
+	}
+	return fields
+}
+
+// silence takes out what the caller says of itself, in memory of its own.
+func (c *Caller) silence(fields []h2.Field) []h2.Field {
 	out := make([]h2.Field, 0, len(fields)+1)
 	for _, f := range fields {
 		if f.Name != c.IdentityMetadata {
 			out = append(out, f)
 		}
-	}
-	if c.Identity != "" {
-		out = append(out, h2.Field{Name: c.IdentityMetadata, Value: c.Identity})
 	}
 	return out
 }

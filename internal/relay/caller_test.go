@@ -42,6 +42,19 @@ func TestIdentityIsPassedOn(t *testing.T) {
 	}
 }
 
+// Neither is what a caller says of itself after its request.
+func TestIdentityInTrailers(t *testing.T) {
+	everywhere(t, func(t *testing.T, r *rig) {
+		down, id, up, upID := open(t, r)
+		down.HeaderBlock(id, true, loomtest.KV("x-identity", "admin.test", "x-sum", "1"))
+		if got := up.WantTrailers(upID); got.Get("x-identity") != "" || got.Get("x-sum") != "1" {
+			t.Errorf("upstream got the trailers %v", got.Fields)
+		}
+		up.Reply(upID, []byte("answer"))
+		wantReply(t, down, id, "answer")
+	}, from(relay.Caller{Identity: "web.test", IdentityMetadata: "x-identity"}))
+}
+
 // A route for an identity is for it alone, whatever the metadata says.
 func TestRouteByIdentity(t *testing.T) {
 	rules := func(o *rigOptions) {
