@@ -22,6 +22,7 @@ type Call struct {
 	ID        uint64 // counts up from 1 in each process
 	At        time.Time
 	Peer      string // address of the caller
+	Identity  string // of the caller, by its certificate; empty if it is not known
 	Path      string
 	Authority string
 	Timeout   time.Duration // of grpc-timeout; 0 if it has none

@@ -174,7 +174,8 @@ func (r *record) call() *loomv1.Call {
 		Id: r.id().String(), State: r.state(), Peer: text(r.peer), Authority: text(r.request.authority), Path: text(r.path),
 		Route: r.route, Backend: r.backend, Endpoint: r.endpoint, Kind: r.kind(), Start: timestamppb.New(r.started), Timings: r.timings(),
 		RequestHeaders: metadata(r.request.fields), ResponseHeaders: metadata(r.response.fields), Trailers: metadata(r.came(r.trailers).fields),
-		Request: r.traffic(callevent.Up), Response: r.traffic(callevent.Down),
+		Identity: r.identity,
+		Request:  r.traffic(callevent.Up), Response: r.traffic(callevent.Down),
 		ReplayOf: text(r.request.replayOf), Revision: uint64(r.revision),
 	}
 	if r.timeout > 0 {

@@ -50,7 +50,7 @@ type recorded struct {
 	request, response *block
 	interim, trailers *block // nil: none came
 	rules             *[2]Rule
-	peer              string
+	peer, identity    string
 	path              string
 	route             string
 	backend           string
@@ -93,7 +93,7 @@ func (r *record) begin(c callevent.Call, mode Mode) {
 		mode = Metadata // its route may say more; else it is discarded
 	}
 	r.seq, r.mode = c.ID, mode
-	r.peer, r.path = c.Peer, c.Path
+	r.peer, r.identity, r.path = c.Peer, c.Identity, c.Path
 	r.started, r.timeout = c.At, c.Timeout
 	r.request = r.store.blocks.read(c.Fields)
 	r.charged = recordBytes + r.request.size

@@ -39,7 +39,7 @@ var (
 // unary plays a unary call as the relay would.
 func unary(s *capture.Store, id uint64, message []byte) {
 	at := time.Unix(1_800_000_000, 0).Add(time.Duration(id) * time.Millisecond)
-	f := s.Begin(callevent.Call{ID: id, At: at, Peer: "127.0.0.1:1", Path: "/acme.v1.Things/Get", Fields: requestFields})
+	f := s.Begin(callevent.Call{ID: id, At: at, Peer: "127.0.0.1:1", Identity: "web.test", Path: "/acme.v1.Things/Get", Fields: requestFields})
 	if f == nil {
 		return
 	}
@@ -62,6 +62,9 @@ func TestUnaryCallIsRecordedWhole(t *testing.T) {
 	}
 	if c.GetId() != "8f2-1" || c.GetRoute() != "all" || c.GetEndpoint() != "127.0.0.1:2" || c.GetStatus() == nil || c.GetState() != loomv1.CallState_CALL_STATE_ENDED {
 		t.Errorf("the record is %v", c)
+	}
+	if c.GetPeer() != "127.0.0.1:1" || c.GetIdentity() != "web.test" {
+		t.Errorf("the caller is %s at %s", c.GetIdentity(), c.GetPeer())
 	}
 	if len(c.GetMessages()) != 2 || string(c.GetMessages()[1].GetData()) != "hello" {
 		t.Errorf("its messages are %v", c.GetMessages())

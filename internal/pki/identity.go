@@ -32,10 +32,17 @@ func identityOf(leaf *x509.Certificate) string {
 	return printable(leaf.Subject.CommonName)
 }
 
+// maxIdentity is how long a name may be to be an identity, in bytes: the SPIFFE
+// standard allows no more, and it is kept with each call.
+const maxIdentity = 2048
+
 // printable keeps what may stand in metadata: an authority may have signed
 // anything. A name with other characters in it is no identity, so that none can
 // be made to look like another.
 func printable(s string) string {
+	if len(s) > maxIdentity {
+		return ""
+	}
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
 			return ""

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"strings"
 	"testing"
 
 	"loom/internal/loomtest"
@@ -19,6 +20,7 @@ func TestIdentity(t *testing.T) {
 		{"SPIFFE before all", loomtest.Named("web.test", "https://web.test/x", "spiffe://Acme.Test/ns/Prod"), "spiffe://acme.test/ns/Prod"},
 		{"the first DNS name", loomtest.Named("Web.Test", "api.test", "10.0.0.1"), "web.test"},
 		{"the common name at last", common("Web Server"), "Web Server"},
+		{"a name longer than any", common(strings.Repeat("x", maxIdentity+1)), ""},
 		{"no name", &x509.Certificate{}, ""},
 		{"a name that would break metadata", common("web\r\nx-admin: 1"), ""},
 		{"a name that could be taken for another", common("we\u0431.test"), ""},

@@ -70,7 +70,7 @@ func (d *downLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 	c.upEnd = end
 	if o := c.conn.relay.opts.Observer; o != nil {
 		c.follower = o.Begin(callevent.Call{
-			ID: c.id, At: b.Now, Peer: c.conn.caller.Peer, Path: c.request.path, Authority: c.request.authority,
+			ID: c.id, At: b.Now, Peer: c.conn.caller.Peer, Identity: c.conn.caller.Identity, Path: c.request.path, Authority: c.request.authority,
 			Timeout: c.request.timeout, Fields: fields,
 		})
 	}

@@ -265,6 +265,22 @@ func TestBackendOverTLS(t *testing.T) {
 	}
 }
 
+// A connection without calls goes away, and the next call finds another.
+func TestIdleConnectionsToBackends(t *testing.T) {
+	text := strings.Replace(oneBackend(teller(t), anyPort), `"]}`, `"], idle_timeout: 1s}`, 1)
+	r := serve(t, text)
+	connections := func() int { return r.backends["b"].Status().Endpoints[0].Connections }
+	for range 2 {
+		if _, err := ask(r.client(0), call, "x"); err != nil {
+			t.Fatal(err)
+		}
+		if n := connections(); n != 1 {
+			t.Errorf("%d connections after a call", n)
+		}
+		eventually(t, "there is no connection", func() bool { return connections() == 0 })
+	}
+}
+
 func TestInsecureBackendIsWarnedOf(t *testing.T) {
 	text := strings.Replace(oneBackend(nobody, anyPort), `"]}`, `"], tls: {insecure_skip_verify: true}}`, 1)
 	r := serve(t, text)

@@ -302,7 +302,10 @@ type Call struct {
 	// What is missing of the record itself.
 	Omission *Omission `protobuf:"bytes,24,opt,name=omission,proto3" json:"omission,omitempty"`
 	// Grows with each change of the record.
-	Revision      uint64 `protobuf:"varint,25,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision uint64 `protobuf:"varint,25,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Who called, by a certificate that the listener verified: its SPIFFE ID,
+	// else its first DNS name, else its common name. Empty without one.
+	Identity      string `protobuf:"bytes,26,opt,name=identity,proto3" json:"identity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -510,6 +513,13 @@ func (x *Call) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *Call) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
 }
 
 // Attempt is one time that a call was sent to an endpoint.
@@ -1312,7 +1322,7 @@ var File_loom_v1_call_proto protoreflect.FileDescriptor
 
 const file_loom_v1_call_proto_rawDesc = "" +
 	"\n" +
-	"\x12loom/v1/call.proto\x12\aloom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\a\n" +
+	"\x12loom/v1/call.proto\x12\aloom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdd\a\n" +
 	"\x04Call\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12(\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x12.loom.v1.CallStateR\x05state\x12\x12\n" +
@@ -1339,7 +1349,8 @@ const file_loom_v1_call_proto_rawDesc = "" +
 	"\x06reason\x18\x16 \x01(\tR\x06reason\x12\x1b\n" +
 	"\treplay_of\x18\x17 \x01(\tR\breplayOf\x12-\n" +
 	"\bomission\x18\x18 \x01(\v2\x11.loom.v1.OmissionR\bomission\x12\x1a\n" +
-	"\brevision\x18\x19 \x01(\x04R\brevision\"j\n" +
+	"\brevision\x18\x19 \x01(\x04R\brevision\x12\x1a\n" +
+	"\bidentity\x18\x1a \x01(\tR\bidentity\"j\n" +
 	"\aAttempt\x12\x18\n" +
 	"\abackend\x18\x01 \x01(\tR\abackend\x12\x1a\n" +
 	"\bendpoint\x18\x02 \x01(\tR\bendpoint\x12)\n" +

@@ -88,6 +88,7 @@ function facts({ call, view }, addTerm) {
   add("Route", term("route", call.route));
   add("Upstream", [term("upstream", call.backend), call.endpoint ? h("code", null, call.endpoint) : null]);
   add("Peer", h("code", null, call.peer));
+  add("Identity", call.identity ? h("code", null, call.identity) : null);
   add("Authority", h("code", null, call.authority));
   add("Request", traffic(up));
   add("Response", traffic(down));

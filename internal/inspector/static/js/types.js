@@ -43,6 +43,7 @@
  * @property {string} id
  * @property {string} [state]
  * @property {string} [peer]
+ * @property {string} [identity]
  * @property {string} [authority]
  * @property {string} [path]
  * @property {string} [route]
