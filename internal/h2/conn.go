@@ -244,6 +244,11 @@ func (c *Conn) read() error {
 		}
 		c.batch.Now = time.Now()
 		c.lastRead.Store(c.batch.Now.UnixNano())
+		if c.blocked() {
+			c.mu.Lock()
+			c.touch(&c.batch) // the TLS layer answered the peer, and the socket was full
+			c.mu.Unlock()
+		}
 		err = c.parse(&c.batch)
 		if len(c.batch.conns) > 0 {
 			// Other readers that have work get to it first: what they add to

@@ -78,7 +78,7 @@ func (c *Conn) flush(b *Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.noted = false
-	for !c.busy && !c.out.empty() && !c.dead {
+	for !c.busy && (!c.out.empty() || c.blocked()) && !c.dead {
 		c.load()
 		if c.sock == nil {
 			c.startWriter()

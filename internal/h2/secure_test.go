@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"math/big"
 	"net"
 	"runtime"
@@ -89,6 +90,35 @@ func TestBlockedRecordsLeaveInOrder(t *testing.T) {
 				t.Error("what came is not what was sent")
 			}
 		})
+	}
+}
+
+// What the TLS layer says of its own accord, such as an answer to a KeyUpdate,
+// leaves as soon as the socket takes it, though the connection has nothing to say.
+func TestRecordsOfTheTLSLayerLeave(t *testing.T) {
+	h := newHost(t)
+	near, far := tcpPair(t)
+	client, server := secured(t, far, near, tls.VersionTLS13)
+	s := h.serve(server, true, nil)
+	t.Cleanup(func() { _ = far.Close() })
+	mustWrite(t, client, greetCaller())
+	within(t, "its SETTINGS are not read", s.Settled)
+	readUntil(t, client, func(f http2.Frame) bool {
+		settings, ok := f.(*http2.SettingsFrame)
+		return ok && settings.IsAck()
+	})
+	wire := server.NetConn().(*h2.Wire)
+	said := 0
+	for range 1000 { // more than a socket takes
+		n, err := wire.Write(make([]byte, 16<<10))
+		if said += n; err != nil {
+			break
+		}
+	}
+	mustWrite(t, client, loomtest.FrameBytes(http2.FrameWindowUpdate, 0, 0, []byte{0, 0, 0, 1})) // needs no answer
+	_ = far.SetReadDeadline(time.Now().Add(grace))
+	if n, err := io.CopyN(io.Discard, far, int64(said)); err != nil {
+		t.Errorf("%d of %d bytes came: %v", n, said, err)
 	}
 }
 
