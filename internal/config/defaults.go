@@ -128,8 +128,8 @@ func (l *Limits) setDefaults() {
 	l.PrefaceTimeout = Duration(10 * time.Second)
 	// As for the preface.
 	l.TLSHandshakeTimeout = Duration(10 * time.Second)
-	// A core does some thousand in a second, so that nobody who is in time
-	// waits for long; and each holds some 40 KiB meanwhile.
+	// A core completes more than that in a second, so that only clients which
+	// do nothing take the places of others.
 	l.TLSHandshakes = 512
 	// At up to 24 KiB for an idle connection about 240 MiB, and well within
 	// the usual limit of file descriptors for a service.
