@@ -136,6 +136,23 @@ func TestSelfSigned(t *testing.T) {
 	}
 }
 
+// With a file, the file names the certificates.
+func TestSelfSignedGoesWithoutAFile(t *testing.T) {
+	process := loomd.Start(t, "-config", "loom.yaml", "-tls-self-signed")
+	if code := process.WaitExit(t, 20*time.Second); code != 2 {
+		t.Errorf("exit code %d, want 2", code)
+	}
+	if !strings.Contains(process.Stderr(), "listeners[].tls") {
+		t.Errorf("it says %s", process.Stderr())
+	}
+}
+
+// The demo's own callers trust its certificate.
+func TestDemoOverTLS(t *testing.T) {
+	process := loomd.Start(t, "-demo", "-listen", daemon.FreeAddress(t), "-tls-self-signed")
+	process.Await(t, "calls of the demo succeed", func() bool { return strings.Contains(process.Stdout(), " OK ") })
+}
+
 // The caller that a load balancer names is the one that is shown.
 func TestProxyHeader(t *testing.T) {
 	a := daemon.NewAuthority(t, "test")
