@@ -10,7 +10,8 @@
 //
 // Invariants:
 //   - A stream is data, not a goroutine: an idle connection costs one
-//     goroutine and no buffer, an idle stream costs neither.
+//     goroutine and no buffer, an idle stream costs neither. With TLS this
+//     holds if the tls.Conn was made on a [Wire].
 //   - The reader never waits for another connection. What cannot be sent is
 //     queued on the stream it is for, and the credit of the stream it came
 //     from is held back until it has left (see [Stream.Send]).

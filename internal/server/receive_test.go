@@ -265,6 +265,31 @@ func TestBackendOverTLS(t *testing.T) {
 	}
 }
 
+// Health checks go over TLS as calls do, and say what is wrong with it.
+func TestHealthOverTLS(t *testing.T) {
+	a := loomtest.NewAuthority(t, "test")
+	ca := loomtest.Write(t, t.TempDir(), "ca.crt", a.PEM)
+	for name, want := range map[string]string{"127.0.0.1": "", "other.test": "its certificate is for other.test, not for 127.0.0.1"} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &loomtest.Backend{
+			Options: []grpc.ServerOption{grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{a.Pair(loomtest.Named(name))}}))},
+			Unary: func(context.Context, string, []byte) ([]byte, error) {
+				return nil, status.Error(codes.Unimplemented, "no health here")
+			},
+		}
+		b.Serve(t, ln)
+		more := fmt.Sprintf(`"], tls: {ca_file: %q}, health: {interval: 100ms, timeout: 100ms, fall: 1, rise: 1}}`, ca)
+		r := serve(t, strings.Replace(oneBackend(ln.Addr().String(), anyPort), `"]}`, more, 1))
+		eventually(t, "the endpoint is judged", func() bool {
+			e := r.endpoint()
+			return want == "" && e.Health == "not offered" || want != "" && e.Health == "unhealthy" && strings.Contains(e.Error, want)
+		})
+	}
+}
+
 // A connection without calls goes away, and the next call finds another.
 func TestIdleConnectionsToBackends(t *testing.T) {
 	text := strings.Replace(oneBackend(teller(t), anyPort), `"]}`, `"], idle_timeout: 1s}`, 1)
