@@ -213,11 +213,11 @@ func TestEveryKey(t *testing.T) {
 		t.Fatal(Errors(mistakes.list))
 	}
 	l := cfg.Listeners[1]
-	equal(t, "listener", *l.TLS, ListenerTLS{CertFile: "/etc/loom/tls.crt", KeyFile: "/etc/loom/tls.key", ClientCAFile: "/etc/loom/ca.crt", ClientAuth: "require"})
+	equal(t, "listener", *l.TLS, ListenerTLS{CertFile: "/etc/loom/tls.crt", KeyFile: "/etc/loom/tls.key", ClientCAFile: "/etc/loom/ca.crt", ClientAuth: "require", Certificates: []Certificate{{"/etc/loom/b.crt", "/etc/loom/b.key"}}})
 	equal(t, "max_connection_age", cfg.Listeners[0].MaxConnectionAge, Duration(time.Hour))
 	b := cfg.Backends[0]
 	equal(t, "targets", b.Targets, []Target{{"dns:///users.svc:9000", 1}, {"unix:/run/users.sock", 2}})
-	equal(t, "tls", *b.TLS, BackendTLS{CAFile: "/etc/loom/ca.crt", ServerName: "users.svc"})
+	equal(t, "tls", *b.TLS, BackendTLS{CAFile: "/etc/loom/ca.crt", ServerName: "users.svc", CertFile: "/etc/loom/loomd.crt", KeyFile: "/etc/loom/loomd.key"})
 	equal(t, "health", *b.Health, Health{Interval: Duration(5 * time.Second), Timeout: Duration(time.Second), Fall: 3, Rise: 2})
 	equal(t, "breaker", *b.Breaker, Breaker{
 		Window: Duration(time.Minute), Trip: Trip{Consecutive: 5, FailureRatio: 0.5, MinRequests: 20},
