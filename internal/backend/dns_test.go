@@ -98,10 +98,24 @@ func TestNameServer(t *testing.T) {
 	up.Close()
 	up = wantCallAt(t, r, "10.0.0.2:9000")
 
-	// No answer is no news.
-	server.answer(dnsmessage.RCodeServerFailure, [4]byte{})
+	// No answer is no news, and neither is one without an address. What is
+	// used is shown as stale.
+	for _, code := range []dnsmessage.RCode{dnsmessage.RCodeServerFailure, dnsmessage.RCodeNameError} {
+		server.answer(code, [4]byte{})
+		up.Close()
+		up = wantCallAt(t, r, "10.0.0.2:9000")
+		eventually(t, "the name is stale", func() bool { return len(r.backend.Status().Stale) == 1 })
+	}
+	stale := r.backend.Status().Stale[0]
+	if since := time.Since(stale.Since); stale.Target != uri || since < 0 || since > time.Minute || !strings.HasPrefix(stale.Why, "resolve "+uri+": ") {
+		t.Fatalf("stale: %+v", stale)
+	}
+	server.answer(dnsmessage.RCodeSuccess, [4]byte{10, 0, 0, 3})
 	up.Close()
-	wantCallAt(t, r, "10.0.0.2:9000")
+	wantCallAt(t, r, "10.0.0.3:9000")
+	if all := r.backend.Status().Stale; len(all) > 0 {
+		t.Fatalf("stale: %+v", all)
+	}
 }
 
 // wantCallAt calls until a call is placed at the endpoint, and returns it.
