@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -149,6 +150,9 @@ type storm struct {
 	calm bool
 }
 
+// callers is how many make calls at the same time.
+const callers = 8
+
 func TestEveryCallHearsOnce(t *testing.T) {
 	for seed := range uint64(25) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -163,15 +167,22 @@ func runStorm(t *testing.T, seed uint64) {
 	s := &storm{t: t, listener: loomtest.Listen(), over: over, dice: rand.New(rand.NewPCG(seed, 2))}
 	s.serve()
 	s.rig = newRig(t, targets("names:///"+of), connections(1+s.roll(3)), pending(1+s.roll(20)),
-		func(o *backend.Options) { o.Dial = s.dial })
+		balance(backend.Balance(s.roll(3))), slowStart(time.Duration(s.roll(2))*time.Minute),
+		// As many as there are callers: one that is not given back is missed.
+		concurrent(callers),
+		func(o *backend.Options) {
+			o.Dial = s.dial
+			o.Outlier = &backend.Outlier{Consecutive: 1 + s.roll(5), EjectFor: time.Second, MaxEjectedPercent: 50 * s.roll(3)}
+		})
 	s.name = directory.find(t, of)
 
-	var callers, weather sync.WaitGroup
-	for i := range 8 {
-		callers.Go(func() { s.calls(i) })
+	var calling, weather sync.WaitGroup
+	for i := range callers {
+		calling.Go(func() { s.calls(i) })
 	}
 	weather.Go(s.moveEndpoints)
-	callers.Wait()
+	weather.Go(s.drainEndpoints)
+	calling.Wait()
 	end()
 	weather.Wait()
 
@@ -185,6 +196,16 @@ func runStorm(t *testing.T, seed uint64) {
 	c := s.rig.call("after the storm")
 	time.Sleep(time.Minute)
 	c.want(t, "replied")
+	c.placedEndpoint().Done(time.Now(), backend.Good)
+	if st := s.rig.backend.Status(); st.InFlight != 0 || st.Waiting != 0 {
+		t.Errorf("after the storm %d attempts are in flight and %d calls wait", st.InFlight, st.Waiting)
+	}
+	for range callers { // whose ends nobody tells
+		c := s.rig.call("in the calm")
+		time.Sleep(time.Minute)
+		c.want(t, "replied")
+	}
+	s.rig.call("too many").want(t, "refused: "+backend.ErrConcurrent.Error())
 }
 
 // serve has a real HTTP/2 server answer, until the test ends.
@@ -257,11 +278,23 @@ func (s *storm) moveEndpoints() {
 	}
 }
 
+// drainEndpoints has an operator who cannot make up his mind.
+func (s *storm) drainEndpoints() {
+	for s.over.Err() == nil {
+		change := s.rig.backend.DrainEndpoint
+		if s.roll(3) > 0 {
+			change = s.rig.backend.UndrainEndpoint
+		}
+		_ = change([]string{"a", "b", "c"}[s.roll(3)]) // one that is not there cannot be
+		time.Sleep(time.Duration(s.roll(100)) * time.Millisecond)
+	}
+}
+
 // calls makes calls one after the other.
 func (s *storm) calls(worker int) {
 	for i := range 40 {
 		c := &call{name: fmt.Sprint(worker, "-", i)}
-		s.rig.open(c)
+		s.open(c)
 		patience := 10 * time.Minute
 		if s.roll(5) == 0 {
 			patience = time.Duration(s.roll(20)) * time.Millisecond
@@ -271,12 +304,24 @@ func (s *storm) calls(worker int) {
 	}
 }
 
+// open opens the call, which may have a key.
+func (s *storm) open(c *call) {
+	var p backend.Pick
+	if s.roll(2) == 0 {
+		p = keyed(s.roll(10))
+	}
+	s.rig.openWith(c, p)
+}
+
 // await waits for a call to end, and gives it up when patience is over.
 func (s *storm) await(c *call, patience time.Duration) {
 	tries := 1
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		c.mu.Lock()
-		heard, refused, end, replied := c.placed+len(c.refused), len(c.refused) > 0, c.end, c.replied
+		heard, refused, end, replied, at := c.placed+len(c.refused), len(c.refused) > 0, c.end, c.replied, c.endpoint
+		if refused && errors.Is(c.refused[len(c.refused)-1], backend.ErrConcurrent) {
+			s.t.Errorf("call %s: the place of one that has ended was not given back", c.name)
+		}
 		again := end != nil && end.Cause == h2.CauseRefused && tries == 1
 		if again {
 			c.end = nil
@@ -288,28 +333,36 @@ func (s *storm) await(c *call, patience time.Duration) {
 			return
 		case again:
 			tries++
-			s.rig.open(c)
-		case refused || replied || end != nil:
+			at.Done(time.Now(), backend.Neither)
+			s.open(c)
+		case refused:
+			return
+		case replied:
+			at.Done(time.Now(), backend.Good)
+			return
+		case end != nil:
+			at.Done(time.Now(), backend.Bad)
 			return
 		case time.Since(start) > patience:
-			s.giveUp(c, patience)
+			s.giveUp(c, tries, patience)
 			return
 		}
 	}
 }
 
-func (s *storm) giveUp(c *call, patience time.Duration) {
+func (s *storm) giveUp(c *call, tries int, patience time.Duration) {
 	if patience > time.Minute {
 		s.t.Errorf("call %s: %s, after %v", c.name, c.state(), patience)
 	}
 	c.giveUp()
 	s.rig.backend.Forget(c)
 	c.mu.Lock()
-	placed := c.placed
+	placed, at := c.placed, c.endpoint
 	c.mu.Unlock()
-	if placed == 1 {
+	if placed == tries {
 		b := h2.NewBatch()
 		c.stream.Reset(b, h2.CodeCancel)
 		b.Flush()
+		at.Done(time.Now(), backend.Neither)
 	}
 }
