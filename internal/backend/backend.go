@@ -135,7 +135,7 @@ type Backend struct {
 	targets  []*target                // none once stopped
 	lastErr  error                    // of the connection that failed or ended last
 	leftOut  int                      // addresses beyond endpointsMost
-	memory   map[string]knowhow       // by the name of an endpoint that is not there
+	memory   map[string]record        // by the name of an endpoint that is not there
 	events   []Event                  // that wait to be told
 	telling  bool                     // some goroutine tells them
 	newUntil time.Duration            // age up to which the backend is new; 0 before the first endpoint
@@ -156,7 +156,7 @@ func New(o Options) (*Backend, error) {
 	if o.Counters == nil {
 		o.Counters = new(Counters)
 	}
-	k := &Backend{opts: o, born: time.Now(), places: make(map[Waiter]*list.Element), memory: make(map[string]knowhow), leastWeight: leastWeight(o.Targets)}
+	k := &Backend{opts: o, born: time.Now(), places: make(map[Waiter]*list.Element), memory: make(map[string]record), leastWeight: leastWeight(o.Targets)}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.list.Store(new([]*Endpoint))
 	k.rotation.Store(new(rotation))

@@ -24,8 +24,8 @@ type Health string
 const (
 	HealthUnchecked  Health = ""            // nobody asks
 	HealthUnknown    Health = "unknown"     // it has not answered yet
-	HealthGood       Health = "healthy"     //
-	HealthBad        Health = "unhealthy"   //
+	HealthGood       Health = "healthy"     // it said so
+	HealthBad        Health = "unhealthy"   // it said so, or did not answer
 	HealthNotOffered Health = "not offered" // it has no such service, which counts as healthy
 )
 

@@ -136,16 +136,17 @@ func (k *Backend) serveOne(b *h2.Batch, l *line, news *Endpoint) bool {
 
 // offer has the call try what it waits for.
 func (k *Backend) offer(b *h2.Batch, q *queued, news *Endpoint) answer {
-	switch {
-	case q.line.endpoint != nil && !q.line.endpoint.active.Load():
-	case q.line.endpoint != nil:
-		return q.line.endpoint.try(b, q.call)
-	case news == nil:
-		return k.try(b, q.call, q.pick)
-	case news.active.Load():
-		return news.try(b, q.call)
+	e := news
+	if own := q.line.endpoint; own != nil {
+		e = own
 	}
-	return noRoom
+	switch {
+	case e == nil:
+		return k.try(b, q.call, q.pick)
+	case e.active.Load():
+		return e.try(b, q.call)
+	}
+	return noRoom // it takes no calls at the moment
 }
 
 // moveOn has a call that waited for an endpoint in vain look for another. The

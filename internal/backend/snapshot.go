@@ -19,12 +19,12 @@ const remembered = 4096
 // snapshot is what is known of endpoints, for the next process. It holds no
 // times of day: clocks may be set in between.
 type snapshot struct {
-	Version   int       `json:"version"`
-	Endpoints []knowhow `json:"endpoints"`
+	Version   int      `json:"version"`
+	Endpoints []record `json:"endpoints"`
 }
 
-// knowhow is what is known of an endpoint.
-type knowhow struct {
+// record is what is known of an endpoint.
+type record struct {
 	Name      string        `json:"name"`
 	Drained   bool          `json:"drained,omitempty"`
 	Ejected   time.Duration `json:"ejected,omitempty"`   // for how much longer
@@ -33,7 +33,7 @@ type knowhow struct {
 }
 
 // empty reports whether k says nothing that a new endpoint would not say.
-func (k knowhow) empty() bool { return k == knowhow{Name: k.Name} }
+func (k record) empty() bool { return k == record{Name: k.Name} }
 
 // Snapshot returns what is known of the endpoints: which are drained, ejected
 // or unhealthy. It is for Restore, also in another process.
@@ -41,9 +41,9 @@ func (k *Backend) Snapshot() []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	age := k.age(time.Now())
-	s := snapshot{Version: snapshotVersion, Endpoints: []knowhow{}}
+	s := snapshot{Version: snapshotVersion, Endpoints: []record{}}
 	for _, e := range *k.list.Load() {
-		if known := e.knowhow(age); !known.empty() {
+		if known := e.record(age); !known.empty() {
 			s.Endpoints = append(s.Endpoints, known)
 		}
 	}
@@ -83,9 +83,9 @@ func (k *Backend) Restore(data []byte) error {
 	return nil
 }
 
-// knowhow is what is known of e. The backend's lock is held.
-func (e *Endpoint) knowhow(age time.Duration) knowhow {
-	return knowhow{
+// record is what is known of e. The backend's lock is held.
+func (e *Endpoint) record(age time.Duration) record {
+	return record{
 		Name:      e.name,
 		Drained:   e.drained,
 		Ejected:   max(0, e.ejection.until-age),
@@ -95,7 +95,7 @@ func (e *Endpoint) knowhow(age time.Duration) knowhow {
 }
 
 // recall has e be what is known of it. The lock is held; rotate has to follow.
-func (k *Backend) recall(e *Endpoint, known knowhow, age time.Duration) {
+func (k *Backend) recall(e *Endpoint, known record, age time.Duration) {
 	e.drained = known.Drained
 	if k.opts.Health != nil && known.Unhealthy != "" && e.health.is == HealthUnknown {
 		e.health = health{is: HealthBad, why: known.Unhealthy}
@@ -112,7 +112,7 @@ func (k *Backend) recall(e *Endpoint, known knowhow, age time.Duration) {
 
 // remember keeps what is known of an endpoint that is not there, in case it
 // comes. The lock is held.
-func (k *Backend) remember(known knowhow) {
+func (k *Backend) remember(known record) {
 	if _, ok := k.memory[known.Name]; !known.empty() && (ok || len(k.memory) < remembered) {
 		k.memory[known.Name] = known
 	}

@@ -190,7 +190,7 @@ func (k *Backend) admit(old, list []*Endpoint, age time.Duration) {
 	for _, e := range old {
 		if !in[e] {
 			e.listed = false
-			k.remember(e.knowhow(age))
+			k.remember(e.record(age))
 		}
 	}
 }
