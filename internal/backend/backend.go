@@ -85,6 +85,7 @@ var (
 	ErrPendingFull = errors.New("too many calls wait for a connection")
 	ErrConcurrent  = errors.New("too many calls are open")
 	ErrStopped     = errors.New("the backend is being removed")
+	ErrDrained     = errors.New("all endpoints are drained")
 )
 
 // ErrOver is what a Waiter answers to an Attempt when its call has ended.

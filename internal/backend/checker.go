@@ -78,7 +78,8 @@ func (c *checker) connect() (err error) {
 	case c.endpoint.network == "unix":
 		authority = "localhost" // as gRPC has it
 	}
-	c.conn, err = grpc.NewClient("passthrough:///"+c.endpoint.name,
+	// The dialer knows where to; a name may hold what no URI may.
+	c.conn, err = grpc.NewClient("passthrough:///endpoint",
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // the dialer secures it
 		grpc.WithContextDialer(c.dial),
 		grpc.WithAuthority(authority),

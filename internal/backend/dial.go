@@ -64,9 +64,10 @@ func (e *Endpoint) connect() {
 	default:
 		v = unproven
 	}
+	e.noteFailure(err) // before somebody hears that there is no hope
 	pause := e.ended(c, v)
 	k.reresolve()
-	e.lost(err)
+	e.serveNow()
 	if pause > 0 {
 		e.rest(pause)
 	}
@@ -159,19 +160,18 @@ func (e *Endpoint) rest(pause time.Duration) {
 	e.serveNow()
 }
 
-// lost notes why a connection could not be had or ended, and tells those who
-// wait if that was their last hope.
-func (e *Endpoint) lost(err error) {
+// noteFailure keeps why a connection could not be had or ended.
+func (e *Endpoint) noteFailure(err error) {
 	e.backend.mu.Lock()
 	e.backend.lastErr = err
 	e.backend.mu.Unlock()
 	e.mu.Lock()
 	e.lastErr = err
 	e.mu.Unlock()
-	e.serveNow()
 }
 
-// serveNow is serveNews for a goroutine that has no batch.
+// serveNow is serveNews for a goroutine that has no batch: who waits hears if
+// that was the last hope.
 func (e *Endpoint) serveNow() {
 	b := h2.NewBatch()
 	e.backend.serveNews(b, e, true)

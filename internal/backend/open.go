@@ -170,8 +170,8 @@ func (k *Backend) hopeless() error {
 	}
 	list := k.rotation.Load().endpoints
 	if len(list) == 0 {
-		if all := len(*k.list.Load()); all > 0 {
-			return fmt.Errorf("all endpoints (%d) are drained", all)
+		if len(*k.list.Load()) > 0 {
+			return ErrDrained
 		}
 		return k.unresolved()
 	}

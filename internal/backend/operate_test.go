@@ -59,8 +59,8 @@ func TestDrainTheLast(t *testing.T) {
 		if err := r.backend.DrainEndpoint("a"); err != nil {
 			t.Fatal(err)
 		}
-		waits.want(t, "refused: all endpoints (1) are drained")
-		r.call("c").want(t, "refused: all endpoints (1) are drained")
+		waits.want(t, "refused: "+backend.ErrDrained.Error())
+		r.call("c").want(t, "refused: "+backend.ErrDrained.Error())
 		if r.backend.Status().Panic {
 			t.Fatal("what an operator has drained is used in panic")
 		}

@@ -78,6 +78,8 @@ func loomVerdict(c *loomv1.Call, took string) string {
 		return "No connection to " + backend + " could be made within " + took + said(c.GetStatus()) + "."
 	case "LIMIT_EXCEEDED":
 		return "A limit of " + backend + " is reached, so loom refused the call after " + took + said(c.GetStatus()) + "."
+	case "BACKEND_DRAINED":
+		return "An operator has drained all endpoints of " + backend + ", so loom refused the call after " + took + "."
 	case "BACKEND_REMOVED":
 		return "The configuration no longer has " + backend + ", so loom ended the call after " + took + "."
 	case "BACKEND_LOST":

@@ -128,6 +128,7 @@ func TestVerdict(t *testing.T) {
 			ending(loomv1.Ender_ENDER_LOOM, "PER_TRY_TIMEOUT", 2*s, attempts(3), statusOf(4, "no answer began in time")),
 			`A time-out of route "admin" ended the call after 2.0 s: no answer began in time; the backend had not answered, in 3 attempts.`,
 		},
+		{ending(loomv1.Ender_ENDER_LOOM, "BACKEND_DRAINED", ms), `An operator has drained all endpoints of backend "users", so loom refused the call after 1.0 ms.`},
 		{ending(loomv1.Ender_ENDER_LOOM, "BACKEND_REMOVED", ms), `The configuration no longer has backend "users", so loom ended the call after 1.0 ms.`},
 		{ending(loomv1.Ender_ENDER_LOOM, "BACKEND_LOST", ms), "The connection to the backend was lost after 1.0 ms; the backend had not answered."},
 		{ending(loomv1.Ender_ENDER_LOOM, "BACKEND_PROTOCOL_ERROR", ms, statusOf(13, "bad frame")), "The backend broke the protocol after 1.0 ms: bad frame; the backend had not answered."},

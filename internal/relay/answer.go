@@ -32,6 +32,7 @@ const (
 	ReasonOutOfBuffer    = "BUFFER_LIMIT"
 	ReasonCallerFault    = "CALLER_PROTOCOL_ERROR"
 	ReasonBackendRemoved = "BACKEND_REMOVED"
+	ReasonBackendDrained = "BACKEND_DRAINED" // an operator has drained all of its endpoints
 
 	ReasonTimeout = "ROUTE_TIMEOUT" // timeout.overall
 	ReasonPerTry  = "PER_TRY_TIMEOUT"

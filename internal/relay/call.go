@@ -256,6 +256,8 @@ func (c *Call) unreachable(err error) *refusal {
 		r.reason = ReasonLimit
 	case errors.Is(err, backend.ErrStopped):
 		r.reason = ReasonBackendRemoved
+	case errors.Is(err, backend.ErrDrained):
+		r.reason = ReasonBackendDrained
 	}
 	return r
 }

@@ -194,6 +194,14 @@ func TestVerdictWithoutConnection(t *testing.T) {
 		wantInfo(t, down.WantStatus(down.Unary(method, []byte("question")), codes.Unavailable), "LIMIT_EXCEEDED")
 		k.want("excluded")
 	}, func(o *rigOptions) { o.pending = 0 })
+	guarded(t, func(t *testing.T, r *rig, k *scriptedBreaker) {
+		if err := r.backend.DrainEndpoint("upstream"); err != nil {
+			t.Fatal(err)
+		}
+		down := r.caller()
+		wantInfo(t, down.WantStatus(down.Unary(method, []byte("question")), codes.Unavailable), "BACKEND_DRAINED")
+		k.want("excluded")
+	})
 }
 
 // A call that the backend certainly did not process, and that is sent again
