@@ -58,17 +58,26 @@ func (c *ctl) backends(ctx context.Context) (*view, error) {
 // those of the backend.
 func backendTable(backends ...*loomv1.Backend) table {
 	t := table{columns: append([]column{
-		{title: "BACKEND"}, {title: "ENDPOINT"}, {title: "STATE", tone: stateTone},
-		{title: "OPEN", right: true}, {title: "CONNS", right: true}, {title: "PROBLEM", optional: true}, {title: "WAITING", right: true, wide: true},
+		{title: "BACKEND"}, {title: "ENDPOINT"}, {title: "STATE", tone: stateTone}, {title: "HEALTH", optional: true, tone: stateTone},
+		{title: "OPEN", right: true}, {title: "CONNS", right: true}, {title: "PROBLEM", optional: true},
+		{title: "WEIGHT", right: true, wide: true}, {title: "GOOD", right: true, wide: true}, {title: "BAD", right: true, wide: true},
+		{title: "EJECTED", right: true, wide: true}, {title: "WAITING", right: true, wide: true},
 	}, loadColumns(true)...)}
 	for _, b := range backends {
 		figures := append([]string{count(b.GetWaiting())}, loadValues(b.GetLoad())...)
-		problem := strings.Join(b.GetProblems(), "; ")
+		problems := b.GetProblems()
+		if b.GetPanic() {
+			problems = append(problems, "no endpoint is fit: all are used")
+		}
+		problem := strings.Join(problems, "; ")
 		if len(b.GetEndpoints()) == 0 {
-			t.add(append([]string{b.GetName(), nothing, "no endpoint", "0", "0", problem}, figures...)...)
+			t.add(append([]string{b.GetName(), nothing, "no endpoint", "", "0", "0", problem, "0", "0", "0", "0"}, figures...)...)
 		}
 		for _, e := range b.GetEndpoints() {
-			t.add(append([]string{b.GetName(), e.GetAddress(), e.GetState(), count(e.GetOpen()), count(e.GetConnections()), orElse(e.GetError(), problem)}, figures...)...)
+			t.add(append([]string{
+				b.GetName(), e.GetAddress(), e.GetState(), e.GetHealth(), count(e.GetOpen()), count(e.GetConnections()), orElse(e.GetError(), problem),
+				count(e.GetWeight()), count(e.GetGood()), count(e.GetBad()), count(e.GetEjections()),
+			}, figures...)...)
 		}
 	}
 	return t

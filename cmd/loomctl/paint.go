@@ -53,7 +53,7 @@ func stateTone(state string) tone {
 	switch state {
 	case "ready", "healthy", "closed":
 		return good
-	case "failing", "open", "forced-open", "ejected", "unhealthy":
+	case "backing off", "no endpoint", "open", "forced-open", "ejected", "unhealthy":
 		return bad
 	case "half-open", "disabled", "draining", "drained":
 		return doubt

@@ -50,10 +50,13 @@ func (s *Server) setDrained(name, endpoint string, drained bool) (*loomv1.Backen
 }
 
 func backend(b *inspector.BackendView) *loomv1.Backend {
-	out := &loomv1.Backend{Name: b.Name, Targets: b.Targets, Waiting: uint32(b.Waiting), Load: load(&b.Load), Problems: b.Problems}
+	out := &loomv1.Backend{
+		Name: b.Name, Targets: b.Targets, Waiting: uint32(b.Waiting), Load: load(&b.Load), Problems: b.Problems, Balance: b.Balance, Panic: b.Panic,
+	}
 	for _, e := range b.Endpoints {
 		out.Endpoints = append(out.Endpoints, &loomv1.Endpoint{
 			Address: e.Address, State: e.State, Connections: uint32(e.Connections), Open: uint32(e.Open), Error: e.Error,
+			Weight: uint32(e.Weight), Good: e.Good, Bad: e.Bad, Ejections: e.Ejections, Health: e.Health, Drained: e.Drained, Warmth: e.Warmth,
 		})
 	}
 	return out

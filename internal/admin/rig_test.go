@@ -161,7 +161,8 @@ func panels(cfg *config.Config) inspector.Panels {
 		Backends: func() []inspector.BackendView {
 			return []inspector.BackendView{{
 				Name: "shop", Targets: []string{"shop.internal:9000"}, Waiting: 3, Load: busy, Problems: []string{"p"},
-				Endpoints: []inspector.EndpointView{{Address: "10.0.0.1:9000", State: "ready", Connections: 2, Open: 5, Error: "e"}},
+				Endpoints: []inspector.EndpointView{{Address: "10.0.0.1:9000", State: "ready", Connections: 2, Open: 5, Error: "e", Weight: 2, Bad: 9, Health: "healthy", Drained: true, Warmth: 0.5}},
+				Balance: "round_robin", Panic: true,
 			}}
 		},
 		Breakers: func() []inspector.BreakerView {

@@ -55,6 +55,10 @@ func TestShow(t *testing.T) {
 	if err != nil || backends.GetBackends()[0].GetWaiting() != 3 || backends.GetBackends()[0].GetEndpoints()[0].GetError() != "e" {
 		t.Errorf("backends %v, %v", backends, err)
 	}
+	if b, e := backends.GetBackends()[0], backends.GetBackends()[0].GetEndpoints()[0]; b.GetBalance() != "round_robin" || !b.GetPanic() ||
+		e.GetWeight() != 2 || e.GetBad() != 9 || e.GetHealth() != "healthy" || !e.GetDrained() || e.GetWarmth() != 0.5 {
+		t.Errorf("backend %v", b)
+	}
 	breakers, err := g.ListBreakers(ctx, &loomv1.ListBreakersRequest{})
 	if err != nil || breakers.GetBreakers()[0].GetState() != "open" || breakers.GetBreakers()[0].GetNextProbe().AsTime().Sub(breakers.GetBreakers()[0].GetSince().AsTime()) != time.Minute {
 		t.Errorf("breakers %v, %v", breakers, err)

@@ -18,6 +18,7 @@ func (v *validator) validate() {
 	v.loops()
 	v.routes()
 	v.unused()
+	v.admin()
 	v.limits()
 }
 

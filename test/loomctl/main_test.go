@@ -1,5 +1,6 @@
 // Package loomctl drives loomctl beside a real loomd: the scripts in testdata
-// hold what each command prints and how it exits.
+// hold what each command prints and how it exits. After a change of that,
+// go test ./loomctl -run TestScripts -update takes it over.
 package loomctl
 
 import (

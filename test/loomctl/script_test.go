@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 				Setup: func(e *testscript.Env) error {
 					e.Setenv("LOOM_SOCKET", w.socket)
 					e.Setenv("CONFIG", w.confFile)
+					e.Setenv("UP", w.up)
 					e.Setenv("PATH", tools+string(os.PathListSeparator)+e.Getenv("PATH"))
 					return nil
 				},

@@ -1323,7 +1323,11 @@ type Backend struct {
 	Waiting uint32 `protobuf:"varint,4,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	Load    *Load  `protobuf:"bytes,5,opt,name=load,proto3" json:"load,omitempty"`
 	// What is wrong with it, such as a name that does not resolve.
-	Problems      []string `protobuf:"bytes,6,rep,name=problems,proto3" json:"problems,omitempty"`
+	Problems []string `protobuf:"bytes,6,rep,name=problems,proto3" json:"problems,omitempty"`
+	// How calls are shared among its endpoints, such as round_robin.
+	Balance string `protobuf:"bytes,7,opt,name=balance,proto3" json:"balance,omitempty"`
+	// No endpoint is fit for calls, so all that are not drained get them.
+	Panic         bool `protobuf:"varint,8,opt,name=panic,proto3" json:"panic,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1400,6 +1404,20 @@ func (x *Backend) GetProblems() []string {
 	return nil
 }
 
+func (x *Backend) GetBalance() string {
+	if x != nil {
+		return x.Balance
+	}
+	return ""
+}
+
+func (x *Backend) GetPanic() bool {
+	if x != nil {
+		return x.Panic
+	}
+	return false
+}
+
 // Endpoint is one address of a backend.
 type Endpoint struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1407,10 +1425,23 @@ type Endpoint struct {
 	// In one word, such as ready, idle or failing.
 	State       string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	Connections uint32 `protobuf:"varint,3,opt,name=connections,proto3" json:"connections,omitempty"`
-	// Calls that are open.
+	// Attempts in flight.
 	Open uint32 `protobuf:"varint,4,opt,name=open,proto3" json:"open,omitempty"`
 	// The last thing that went wrong; empty if nothing did, or if it is over.
-	Error         string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	// Its share of the calls, among those of the backend.
+	Weight uint32 `protobuf:"varint,6,opt,name=weight,proto3" json:"weight,omitempty"`
+	// Attempts that spoke for it, and that spoke against it, since loomd started.
+	Good uint64 `protobuf:"varint,7,opt,name=good,proto3" json:"good,omitempty"`
+	Bad  uint64 `protobuf:"varint,8,opt,name=bad,proto3" json:"bad,omitempty"`
+	// How often it was ejected as an outlier.
+	Ejections uint64 `protobuf:"varint,9,opt,name=ejections,proto3" json:"ejections,omitempty"`
+	// healthy, unhealthy, unknown or not offered; empty: nobody asks.
+	Health string `protobuf:"bytes,10,opt,name=health,proto3" json:"health,omitempty"`
+	// By an operator.
+	Drained bool `protobuf:"varint,11,opt,name=drained,proto3" json:"drained,omitempty"`
+	// The part of its share that it takes, up to 1: less while it starts slowly.
+	Warmth        float64 `protobuf:"fixed64,12,opt,name=warmth,proto3" json:"warmth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1478,6 +1509,55 @@ func (x *Endpoint) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *Endpoint) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *Endpoint) GetGood() uint64 {
+	if x != nil {
+		return x.Good
+	}
+	return 0
+}
+
+func (x *Endpoint) GetBad() uint64 {
+	if x != nil {
+		return x.Bad
+	}
+	return 0
+}
+
+func (x *Endpoint) GetEjections() uint64 {
+	if x != nil {
+		return x.Ejections
+	}
+	return 0
+}
+
+func (x *Endpoint) GetHealth() string {
+	if x != nil {
+		return x.Health
+	}
+	return ""
+}
+
+func (x *Endpoint) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
+}
+
+func (x *Endpoint) GetWarmth() float64 {
+	if x != nil {
+		return x.Warmth
+	}
+	return 0
 }
 
 // DrainEndpointRequest names an endpoint.
@@ -3553,20 +3633,30 @@ const file_loom_v1_admin_proto_rawDesc = "" +
 	"\x06weight\x18\x02 \x01(\x05R\x06weight\"\x15\n" +
 	"\x13ListBackendsRequest\"D\n" +
 	"\x14ListBackendsResponse\x12,\n" +
-	"\bbackends\x18\x01 \x03(\v2\x10.loom.v1.BackendR\bbackends\"\xc1\x01\n" +
+	"\bbackends\x18\x01 \x03(\v2\x10.loom.v1.BackendR\bbackends\"\xf1\x01\n" +
 	"\aBackend\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\atargets\x18\x02 \x03(\tR\atargets\x12/\n" +
 	"\tendpoints\x18\x03 \x03(\v2\x11.loom.v1.EndpointR\tendpoints\x12\x18\n" +
 	"\awaiting\x18\x04 \x01(\rR\awaiting\x12!\n" +
 	"\x04load\x18\x05 \x01(\v2\r.loom.v1.LoadR\x04load\x12\x1a\n" +
-	"\bproblems\x18\x06 \x03(\tR\bproblems\"\x86\x01\n" +
+	"\bproblems\x18\x06 \x03(\tR\bproblems\x12\x18\n" +
+	"\abalance\x18\a \x01(\tR\abalance\x12\x14\n" +
+	"\x05panic\x18\b \x01(\bR\x05panic\"\xac\x02\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12 \n" +
 	"\vconnections\x18\x03 \x01(\rR\vconnections\x12\x12\n" +
 	"\x04open\x18\x04 \x01(\rR\x04open\x12\x14\n" +
-	"\x05error\x18\x05 \x01(\tR\x05error\"L\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x12\x16\n" +
+	"\x06weight\x18\x06 \x01(\rR\x06weight\x12\x12\n" +
+	"\x04good\x18\a \x01(\x04R\x04good\x12\x10\n" +
+	"\x03bad\x18\b \x01(\x04R\x03bad\x12\x1c\n" +
+	"\tejections\x18\t \x01(\x04R\tejections\x12\x16\n" +
+	"\x06health\x18\n" +
+	" \x01(\tR\x06health\x12\x18\n" +
+	"\adrained\x18\v \x01(\bR\adrained\x12\x16\n" +
+	"\x06warmth\x18\f \x01(\x01R\x06warmth\"L\n" +
 	"\x14DrainEndpointRequest\x12\x18\n" +
 	"\abackend\x18\x01 \x01(\tR\abackend\x12\x1a\n" +
 	"\bendpoint\x18\x02 \x01(\tR\bendpoint\"C\n" +
