@@ -61,7 +61,7 @@ func (s *Server) parse(ctx context.Context, name string, text []byte) (cfg *conf
 	case <-ctx.Done():
 		return nil, nil, nil, status.FromContextError(ctx.Err()).Err()
 	}
-	cfg, warnings, err = config.Parse(name, text, s.opts.Env)
+	cfg, warnings, err = config.ParseWith(name, text, s.opts.Env, s.opts.Look)
 	if errors.As(err, &wrong) {
 		return nil, nil, wrong, nil
 	}

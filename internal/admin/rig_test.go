@@ -94,6 +94,12 @@ func newRig(t *testing.T, r rights, who ...process) *rig {
 		Env: func(name string) (string, bool) {
 			return "from-the-environment", name == "LOOM_TEST"
 		},
+		Look: func(c *config.Config) []config.Finding {
+			if c.Listeners[0].Name == "edge" {
+				return []config.Finding{{Path: "listeners[0].name", Msg: "its certificate has expired"}}
+			}
+			return nil
+		},
 		InspectorURL: func() string { return "http://127.0.0.1:9998/?token=t" },
 	}, r, ask)
 	l, err := net.Listen("unix", g.socket)
@@ -162,7 +168,7 @@ func panels(cfg *config.Config) inspector.Panels {
 			return []inspector.BackendView{{
 				Name: "shop", Targets: []string{"shop.internal:9000"}, Waiting: 3, Load: busy, Problems: []string{"p"},
 				Endpoints: []inspector.EndpointView{{Address: "10.0.0.1:9000", State: "ready", Connections: 2, Open: 5, Error: "e", Weight: 2, Bad: 9, Health: "healthy", Drained: true, Warmth: 0.5}},
-				Balance: "round_robin", Panic: true,
+				Balance:   "round_robin", Panic: true,
 			}}
 		},
 		Breakers: func() []inspector.BreakerView {

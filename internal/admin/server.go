@@ -46,8 +46,8 @@ type Counters struct {
 	Streams     atomic.Uint64 // beyond those that may be open
 }
 
-// Options is what the service shows and changes. All fields but Group,
-// ReadOnly and InspectorURL are required.
+// Options is what the service shows and changes. All fields but Group, ReadOnly
+// and Look are required.
 type Options struct {
 	Log *zap.Logger
 	// Group is whose members may do everything, by name or number; empty:
@@ -66,6 +66,8 @@ type Options struct {
 	Running func() *config.Config
 	// Env looks up what a configuration that is checked refers to.
 	Env func(string) (string, bool)
+	// Look examines what it refers to, such as files; nil: nobody looks.
+	Look config.Look
 	// InspectorURL returns where the inspector is, with its token; empty: there
 	// is none.
 	InspectorURL func() string

@@ -116,7 +116,8 @@ func TestConfig(t *testing.T) {
 	other := strings.Replace(runningText, "127.0.0.1:9999", "127.0.0.1:8888", 1)
 	wrong := strings.Replace(runningText, "backend: shop", "backend: shob", 1)
 	fromEnvironment := strings.Replace(runningText, "Bearer s3cret", "${env:LOOM_TEST}", 1)
-	for text, good := range map[string]bool{runningText: true, other: true, fromEnvironment: true, wrong: false, "": false} {
+	expired := strings.Replace(runningText, "name: plain", "name: edge", 1)
+	for text, good := range map[string]bool{expired: false, runningText: true, other: true, fromEnvironment: true, wrong: false, "": false} {
 		checked, err := g.CheckConfig(ctx, &loomv1.CheckConfigRequest{Name: "new.yaml", Text: []byte(text)})
 		if err != nil || (len(checked.GetErrors()) == 0) != good {
 			t.Errorf("%s\nis found to be %v, %v", text, checked, err)

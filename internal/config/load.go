@@ -41,15 +41,16 @@ func LoadWith(path string, env func(string) (string, bool), look Look) (*Config,
 	if err != nil {
 		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return parse(path, src, env, look)
+	return ParseWith(path, src, env, look)
 }
 
 // Parse reads src as Load reads a file; name stands for it in errors.
 func Parse(name string, src []byte, env func(string) (string, bool)) (*Config, Warnings, error) {
-	return parse(name, src, env, nil)
+	return ParseWith(name, src, env, nil)
 }
 
-func parse(name string, src []byte, env func(string) (string, bool), look Look) (*Config, Warnings, error) {
+// ParseWith is Parse for who has somebody look further.
+func ParseWith(name string, src []byte, env func(string) (string, bool), look Look) (*Config, Warnings, error) {
 	doc, mistakes := parseDocument(name, src)
 	if doc.root == nil {
 		return nil, nil, Errors(mistakes.sorted())

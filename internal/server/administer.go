@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -35,6 +36,7 @@ func (s *Server) openAdmin(w *watch, cfg *config.Config, o Options, panels inspe
 		Panels:   panels, Records: w.records, Store: w.store, Control: controls{s},
 		Running:      func() *config.Config { return cfg },
 		Env:          os.LookupEnv,
+		Look:         func(c *config.Config) []config.Finding { return CheckFiles(c, time.Now(), true) },
 		InspectorURL: s.InspectorURL,
 	})
 	if err != nil {
