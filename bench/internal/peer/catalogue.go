@@ -16,6 +16,9 @@ const (
 	Loomd  = "loomd"
 	// Recording is a loomd that records all calls.
 	Recording = "loomd-recording"
+	// Guarded is one that records nothing, and has a breaker, balances, keeps
+	// limits and counts for Prometheus.
+	Guarded = "loomd-guarded"
 	// Watched is one that somebody watches besides.
 	Watched = "loomd-watched"
 
@@ -30,7 +33,7 @@ const (
 
 // Names lists all peers in the order of the table.
 func Names() []string {
-	return []string{Direct, TCP, Loomd, Recording, Watched, HAProxy, Nginx, GRPCGo, SecureLoomd, SecureHAProxy}
+	return []string{Direct, TCP, Loomd, Guarded, Recording, Watched, HAProxy, Nginx, GRPCGo, SecureLoomd, SecureHAProxy}
 }
 
 // Pick returns the peers named in a comma-separated list, all for an empty one,
@@ -86,6 +89,7 @@ func recipes() map[string]recipe {
 	return map[string]recipe{
 		TCP:           {port: 18981, prepare: ownRole(role.TCPProxy), version: goVersion},
 		Loomd:         {port: 18982, prepare: prepareLoomd, version: loomdVersion},
+		Guarded:       {port: 18994, prepare: prepareGuarded, version: loomdVersion},
 		Recording:     {port: 18986, prepare: prepareRecording, version: loomdVersion},
 		Watched:       {port: 18987, prepare: prepareWatched, version: loomdVersion},
 		HAProxy:       {port: 18983, prepare: prepareHAProxy, version: haproxyVersion},

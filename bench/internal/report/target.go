@@ -38,6 +38,8 @@ func relative() []struct {
 		{peer.Loomd, peer.GRPCGo, "20x50", 0.15},
 		{peer.Loomd, peer.TCP, "1x100", 3.7},
 		{peer.Loomd, peer.TCP, "20x50", 3.7},
+		{peer.Guarded, peer.Loomd, "1x100", 1.1},
+		{peer.Guarded, peer.Loomd, "20x50", 1.1},
 		{peer.Recording, peer.Loomd, "1x100", 1.3},
 		{peer.Recording, peer.Loomd, "20x50", 1.3},
 		{peer.Recording, peer.HAProxy, "1x100", 0.65},
