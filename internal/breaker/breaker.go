@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,6 +33,11 @@ type Breaker struct {
 	name    string
 	onEvent func(Event)
 	chance  func() float64
+	origin  time.Time // when it was made
+
+	// What calls need while it is closed, without the lock.
+	closed  atomic.Pointer[spell] // nil in every other state; set with mu held
+	counted counted
 
 	working sync.WaitGroup // the timer's goroutine and that of events; grows under mu, not once stopped
 
@@ -59,8 +65,7 @@ type Breaker struct {
 	lastErrorAt time.Time
 	events      []Event
 	delivering  bool
-	free        *Attempt
-	nfree       int
+	gathered    struct{ allowed, successes uint64 } // what of counted is in window and totals
 }
 
 // New returns a closed Breaker. It holds no goroutine while it is closed; call
@@ -74,9 +79,10 @@ func New(o Options) (*Breaker, error) {
 		b.chance = rand.Float64
 	}
 	now := time.Now()
-	b.since = now
+	b.since, b.origin = now, now
 	b.window = newWindow(o.Settings.Window, now)
 	b.episode = newEpisode(o.Settings.Probes, o.Settings.OpenFor)
+	b.spellLocked()
 	return b, nil
 }
 
@@ -95,6 +101,9 @@ type Rejection struct {
 // Done with the ticket must follow; else the rejection says why not. p is asked
 // about a probe that stays without a verdict; nil: nothing is known of it.
 func (b *Breaker) Allow(now time.Time, p Prober) (t Ticket, r Rejection, ok bool) {
+	if t, ok := b.pass(); ok {
+		return t, Rejection{}, true
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.state == ForcedOpen || b.paused && !b.state.passes() {
@@ -105,13 +114,13 @@ func (b *Breaker) Allow(now time.Time, p Prober) (t Ticket, r Rejection, ok bool
 	if err != nil {
 		return Ticket{}, b.rejectLocked(now), false
 	}
-	a := b.takeLocked(done)
+	a := &Attempt{asked: &inquiry{done: done, epoch: b.epoch}}
 	b.totals.Allowed++
 	probe := b.state == HalfOpen
 	if probe {
 		b.probeLocked(a, p)
 	}
-	return Ticket{Attempt: a, Turn: a.turn, Probe: probe}, Rejection{}, true
+	return Ticket{Attempt: a, Probe: probe}, Rejection{}, true
 }
 
 // soon is when to come again while probes are under way: a backend that is back
@@ -126,7 +135,7 @@ func (b *Breaker) rejectLocked(now time.Time) Rejection {
 	case b.state == Open:
 		r.RetryIn = max(1, b.openUntil.Sub(now))
 	case b.state == HalfOpen && len(b.probes) > 0:
-		r.RetryIn = max(1, min(soon, b.probes[0].deadline.Sub(now)))
+		r.RetryIn = max(1, min(soon, b.probes[0].asked.deadline.Sub(now)))
 	case b.state == HalfOpen:
 		r.RetryIn = soon
 	}
@@ -137,25 +146,31 @@ func (b *Breaker) rejectLocked(now time.Time) Rejection {
 // ticket counts, and only while the breaker is in the state in which it allowed
 // the attempt; later ones are counted as late.
 func (b *Breaker) Done(t Ticket, v Verdict, why string) {
-	if t.Attempt == nil {
+	a := t.Attempt
+	if a == nil || !a.settled.CompareAndSwap(false, true) {
+		return
+	}
+	if a.spell != nil && v == Success && b.succeed(a.spell) {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a := t.Attempt
 	switch {
-	case a.turn != t.Turn:
-		return
-	case a.judged || a.epoch != b.epoch:
+	case a.spell != nil && a.spell != b.closed.Load(), a.asked != nil && b.pastLocked(a.asked):
 		b.totals.Late++
 	default:
 		b.judgeLocked(a, v, why)
 	}
-	b.releaseLocked(a)
 }
+
+// pastLocked reports whether it is too late for the verdict of an attempt.
+func (b *Breaker) pastLocked(q *inquiry) bool { return q.judged || q.epoch != b.epoch }
 
 // Closed reports whether every call passes. It takes no place of a probe.
 func (b *Breaker) Closed() bool {
+	if b.closed.Load() != nil {
+		return true
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.state.passes()

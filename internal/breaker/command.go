@@ -79,7 +79,9 @@ func (b *Breaker) Apply(s Settings) error {
 	b.settings = s
 	now := time.Now()
 	if s.Window != old.Window {
+		b.gatherLocked(now)
 		b.window = newWindow(s.Window, now)
+		b.markLocked()
 	}
 	if b.state != Open || s == old {
 		return nil
@@ -117,6 +119,7 @@ func (b *Breaker) Stop() {
 	b.mu.Lock()
 	b.stopped = true
 	b.epoch++
+	b.spellLocked()
 	b.armLocked()
 	b.mu.Unlock()
 	b.working.Wait()

@@ -8,8 +8,8 @@ import (
 // probeLocked has a, the newest attempt, judged in time.
 func (b *Breaker) probeLocked(a *Attempt, p Prober) {
 	b.totals.Probes++
-	a.prober = p
-	a.deadline = time.Now().Add(b.probeFor)
+	a.asked.prober = p
+	a.asked.deadline = time.Now().Add(b.probeFor)
 	b.probes = append(b.probes, a)
 	if len(b.probes) == 1 {
 		b.armLocked()
@@ -35,7 +35,7 @@ func (b *Breaker) armLocked() {
 		// nanosecond if it was to be open for none.
 		d = max(2, time.Until(b.openUntil)+1)
 	case b.state == HalfOpen && len(b.probes) > 0:
-		d = max(1, time.Until(b.probes[0].deadline))
+		d = max(1, time.Until(b.probes[0].asked.deadline))
 	}
 	switch {
 	case d == 0 && b.timer != nil:
@@ -73,17 +73,17 @@ func (b *Breaker) wake() {
 
 // silence is a probe whose time is over.
 type silence struct {
-	ticket Ticket
-	prober Prober
+	attempt *Attempt
+	prober  Prober
 }
 
 func (b *Breaker) silentLocked(now time.Time) []silence {
 	var all []silence
 	for _, a := range b.probes {
-		if a.deadline.After(now) {
+		if a.asked.deadline.After(now) {
 			break
 		}
-		all = append(all, silence{ticket: Ticket{Attempt: a, Turn: a.turn}, prober: a.prober})
+		all = append(all, silence{a, a.asked.prober})
 	}
 	return all
 }
@@ -97,11 +97,11 @@ func (b *Breaker) judgeSilence(s silence) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a := s.ticket.Attempt
-	if a.turn != s.ticket.Turn || a.judged || a.epoch != b.epoch {
+	a := s.attempt
+	if a.settled.Load() || b.pastLocked(a.asked) {
 		return // its verdict came while the prober was asked
 	}
 	b.totals.ProbeTimeouts++
-	a.judged = true
+	a.asked.judged = true
 	b.judgeLocked(a, verdict, "no answer within "+b.probeFor.String())
 }

@@ -46,6 +46,7 @@ func (b *Breaker) Snapshot() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
+	b.gatherLocked(now)
 	r := record{
 		Version:     recordVersion,
 		Name:        b.name,
@@ -94,6 +95,7 @@ func (b *Breaker) Restore(text []byte) error {
 		b.enterLocked(state, state.String()+" before the restart")
 	}
 	b.since = now.Add(-r.Age)
+	b.markLocked()
 	return nil
 }
 

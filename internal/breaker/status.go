@@ -51,7 +51,9 @@ func (s *Status) FailureRatio() float64 {
 func (b *Breaker) Status() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c := b.window.look(time.Now())
+	now := time.Now()
+	b.gatherLocked(now)
+	c := b.window.look(now)
 	return Status{
 		Name:        b.name,
 		State:       b.state,

@@ -24,15 +24,19 @@ func (b *Breaker) Failed(why string) {
 	b.followLocked(why)
 }
 
-// judgeLocked counts the verdict of an attempt of the present state.
+// judgeLocked counts the verdict of an attempt of the present state. While the
+// breaker is closed gobreaker hears of it only if it is to open.
 func (b *Breaker) judgeLocked(a *Attempt, v Verdict, why string) {
 	switch v {
 	case Excluded:
 		b.totals.Excluded++
 	case Success:
+		now := time.Now()
+		b.gatherLocked(now)
 		b.totals.Successes++
 		b.consecutive = 0
-		b.window.add(time.Now(), false)
+		b.window.add(now, false)
+		b.markLocked()
 	case Failure:
 		b.totals.Failures++
 		b.failureLocked(why)
@@ -40,7 +44,12 @@ func (b *Breaker) judgeLocked(a *Attempt, v Verdict, why string) {
 	if b.state == HalfOpen {
 		b.forgetProbeLocked(a)
 	}
-	a.done(v.err())
+	switch {
+	case a.asked != nil:
+		a.asked.done(v.err())
+	case v == Failure && b.episode.trip:
+		b.episode.fail()
+	}
 	b.followLocked(why)
 }
 
@@ -48,11 +57,13 @@ func (b *Breaker) judgeLocked(a *Attempt, v Verdict, why string) {
 // it hears of it.
 func (b *Breaker) failureLocked(why string) {
 	now := time.Now()
+	b.gatherLocked(now)
 	if b.consecutive == 0 {
 		b.rowSince = now
 	}
 	b.consecutive++
 	b.window.add(now, true)
+	b.markLocked()
 	b.lastError, b.lastErrorAt = errorText(why), now
 	b.trip = b.tripReasonLocked(now)
 	b.episode.trip = b.state == Closed && b.trip != noReason
@@ -139,8 +150,11 @@ func (b *Breaker) holdLocked(d time.Duration, untilWhy string) {
 
 // clearLocked forgets what was counted, but for the totals.
 func (b *Breaker) clearLocked() {
-	b.window = newWindow(b.settings.Window, time.Now())
+	now := time.Now()
+	b.gatherLocked(now)
+	b.window = newWindow(b.settings.Window, now)
 	b.consecutive, b.openings = 0, 0
+	b.markLocked()
 }
 
 // enterLocked changes the state. What was allowed before is late from now on.
@@ -149,6 +163,8 @@ func (b *Breaker) enterLocked(to State, why string) {
 	b.state = to
 	b.since = time.Now()
 	b.epoch++
+	b.gatherLocked(b.since)
+	b.spellLocked()
 	clear(b.probes)
 	b.probes = b.probes[:0]
 	b.armLocked()

@@ -35,6 +35,15 @@ func (w *window) add(now time.Time, failure bool) {
 	}
 }
 
+// succeeded counts n successes in the newest bucket, in which they came.
+func (w *window) succeeded(n int) {
+	w.counts[w.newest].verdicts += n
+	w.sum.verdicts += n
+}
+
+// end returns when the newest bucket is over.
+func (w *window) end() time.Time { return w.start.Add(w.part) }
+
 // look returns what the window holds at now.
 func (w *window) look(now time.Time) count {
 	w.roll(now)

@@ -26,7 +26,7 @@ func (g guard) Allow(now time.Time, p relay.Prober) (relay.Ticket, *relay.Reject
 			RetryIn:  r.RetryIn,
 		}
 	}
-	return relay.Ticket{Ref: t.Attempt, Number: t.Turn, Probe: t.Probe}, nil
+	return relay.Ticket{Ref: t.Attempt, Probe: t.Probe}, nil
 }
 
 // Done says how an attempt ended.
@@ -35,7 +35,7 @@ func (g guard) Done(t relay.Ticket, v relay.Verdict, why string) {
 	if !ok {
 		return // the zero ticket
 	}
-	g.Breaker.Done(breaker.Ticket{Attempt: a, Turn: t.Number, Probe: t.Probe}, verdict(v), why)
+	g.Breaker.Done(breaker.Ticket{Attempt: a, Probe: t.Probe}, verdict(v), why)
 }
 
 func verdict(v relay.Verdict) breaker.Verdict {
