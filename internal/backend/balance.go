@@ -94,8 +94,12 @@ func (k *Backend) pick(r *rotation, now time.Time) int {
 }
 
 func (k *Backend) pickAny(r *rotation) int {
+	if len(r.endpoints) == 1 {
+		return 0
+	}
 	if k.opts.Balance == LeastRequest {
-		return r.lessBusy(rand.Uint64(), rand.Uint64())
+		chance := rand.Uint64()
+		return r.lessBusy(chance, bits.RotateLeft64(chance, 32)) // the halves of it
 	}
 	return r.shares.turn(k.next.Add(1))
 }
