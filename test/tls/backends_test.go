@@ -107,8 +107,12 @@ func TestSelfSigned(t *testing.T) {
 	address := daemon.FreeAddress(t)
 	process := loomd.Start(t, "-backend", startServer(t), "-listen", address, "-tls-self-signed")
 	process.WaitListening(t, address)
-	found := regexp.MustCompile(`grpcurl -cacert (\S+) (\S+) list`).FindStringSubmatch(process.Stderr())
-	if len(found) != 3 || found[2] != address {
+	var found []string
+	process.Await(t, "it says how clients trust it", func() bool {
+		found = regexp.MustCompile(`grpcurl -cacert (\S+) (\S+) list\n`).FindStringSubmatch(process.Stderr())
+		return len(found) == 3
+	})
+	if found[2] != address {
 		t.Fatalf("it says %s", process.Stderr())
 	}
 	info, err := os.Stat(found[1])
