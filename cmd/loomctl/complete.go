@@ -8,7 +8,7 @@ import (
 )
 
 // completionTime is how long a shell waits for names.
-const completionTime = time.Second
+const completionTime = 3 * time.Second
 
 // names asks loomd for what an argument may be.
 type names func(ctx context.Context, c *ctl) ([]string, error)

@@ -25,7 +25,7 @@ type fakeDaemon struct {
 	loomv1.UnimplementedAdminServer
 
 	fail     error
-	breakers []*loomv1.Breaker
+	breakers func() []*loomv1.Breaker // nil: none
 	silent   bool
 }
 
@@ -33,7 +33,11 @@ func (d *fakeDaemon) ListBreakers(ctx context.Context, _ *loomv1.ListBreakersReq
 	if d.silent {
 		<-ctx.Done()
 	}
-	return &loomv1.ListBreakersResponse{Breakers: d.breakers}, d.fail
+	a := &loomv1.ListBreakersResponse{}
+	if d.breakers != nil {
+		a.Breakers = d.breakers()
+	}
+	return a, d.fail
 }
 
 func (d *fakeDaemon) ReplayCall(context.Context, *loomv1.ReplayCallRequest) (*loomv1.ReplayCallResponse, error) {
@@ -85,7 +89,7 @@ func TestExits(t *testing.T) {
 		code       int
 		says       string
 	}{
-		{"fine", "breaker status", &fakeDaemon{breakers: []*loomv1.Breaker{{Backend: "shop"}}}, exitOK, ""},
+		{"fine", "breaker status", &fakeDaemon{breakers: shopOnly}, exitOK, ""},
 		{"a breaker that is not there", "breaker status gone", &fakeDaemon{}, exitFailed, `there is no breaker of a backend "gone"`},
 		{"no daemon", "breaker status --socket " + gone, nil, exitUnreachable, "no loomd answers (tried " + gone + "): start it, or say where its socket is with --socket"},
 		{"older daemon", "routes", &fakeDaemon{}, exitFailed, "is older than this loomctl and cannot do that: update it"},
@@ -124,12 +128,14 @@ func TestExits(t *testing.T) {
 
 // TestFormats prints breakers in each of them.
 func TestFormats(t *testing.T) {
-	now := time.Now()
-	socket := (&fakeDaemon{breakers: []*loomv1.Breaker{{
-		Backend: "ledger", State: "open", FailureRatio: 0.61,
-		Since: timestamppb.New(now.Add(-12 * time.Second)), NextProbe: timestamppb.New(now.Add(18 * time.Second)),
-		Verdicts: 20, Consecutive: 5, LastError: "UNAVAILABLE", Totals: &loomv1.BreakerTotals{Openings: 1, Rejected: 310},
-	}, {Backend: "shop", State: "closed", Since: timestamppb.New(now.Add(-time.Hour))}}}).serve(t)
+	socket := (&fakeDaemon{breakers: func() []*loomv1.Breaker {
+		now := time.Now()
+		return []*loomv1.Breaker{{
+			Backend: "ledger", State: "open", FailureRatio: 0.61,
+			Since: timestamppb.New(now.Add(-12 * time.Second)), NextProbe: timestamppb.New(now.Add(18 * time.Second)),
+			Verdicts: 20, Consecutive: 5, LastError: "UNAVAILABLE", Totals: &loomv1.BreakerTotals{Openings: 1, Rejected: 310},
+		}, {Backend: "shop", State: "closed", Since: timestamppb.New(now.Add(-time.Hour))}}
+	}}).serve(t)
 	for format, want := range map[string]string{
 		"table": "BACKEND  STATE   FAIL%  SINCE  NEXT PROBE\nledger   open     61.0    12s  in 18s\nshop     closed    0.0     1h  -\n",
 		"wide": "BACKEND  STATE   FAIL%  SINCE  NEXT PROBE  CALLS  IN A ROW  OPENED  REJECTED  LAST ERROR\n" +
@@ -161,15 +167,34 @@ func TestFormats(t *testing.T) {
 	}
 }
 
+func shopOnly() []*loomv1.Breaker { return []*loomv1.Breaker{{Backend: "shop", State: "closed"}} }
+
+// enough is an output whose reader goes when it has seen some lines.
+type enough struct {
+	bytes.Buffer
+
+	lines int
+	leave func()
+}
+
+func (e *enough) Write(data []byte) (int, error) {
+	if e.lines -= bytes.Count(data, []byte("\n")); e.lines <= 0 {
+		e.leave()
+	}
+	return e.Buffer.Write(data)
+}
+
 // TestWatch prints until the user has seen enough, which is no failure.
 func TestWatch(t *testing.T) {
-	socket := (&fakeDaemon{breakers: []*loomv1.Breaker{{Backend: "shop", State: "closed"}}}).serve(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	socket := (&fakeDaemon{breakers: shopOnly}).serve(t)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	code, stdout, stderr := loomctl(ctx, "breaker", "-w", "--interval", "100ms", "-o", "json", "--socket", socket)
-	lines := strings.Split(strings.TrimSpace(stdout), "\n")
-	if code != 0 || stderr != "" || len(lines) < 2 {
-		t.Fatalf("exit code %d, %q, %d lines:\n%s", code, stderr, len(lines), stdout)
+	out, errs := &enough{lines: 3, leave: cancel}, &bytes.Buffer{}
+	args := []string{"breaker", "-w", "--interval", "100ms", "-o", "json", "--socket", socket}
+	code := run(ctx, args, func(string) (string, bool) { return "", false }, strings.NewReader(""), out, errs)
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if code != 0 || errs.Len() > 0 || len(lines) != 3 {
+		t.Fatalf("exit code %d, %q, %d lines:\n%s", code, errs, len(lines), out)
 	}
 	for _, line := range lines {
 		if !json.Valid([]byte(line)) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
@@ -36,12 +37,6 @@ func TestClientDeadlinesOpenNothing(t *testing.T) {
 	if err := ask("", 30*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	for range 5 {
-		if err := ask(slow, 100*time.Millisecond); status.Code(err) != codes.DeadlineExceeded {
-			t.Fatalf("a call with too little time: %v", err)
-		}
-	}
-	// All five have come to their end, also on the side of the backend.
 	var answer struct {
 		Breakers []struct {
 			State  string `json:"state"`
@@ -51,12 +46,17 @@ func TestClientDeadlinesOpenNothing(t *testing.T) {
 			} `json:"totals"`
 		} `json:"breakers"`
 	}
-	w.loomd.Await(t, "the breaker has heard of the five calls", func() bool {
+	// On a busy machine a client may give up before its call has left.
+	w.loomd.Await(t, "the breaker has heard of five calls with too little time", func() bool {
+		if err := ask(slow, 100*time.Millisecond); status.Code(err) != codes.DeadlineExceeded {
+			t.Fatalf("a call with too little time: %v", err)
+		}
 		code, said := w.loomctl(t, nil, "breaker", "status", "health", "-o", "json")
 		if err := json.Unmarshal([]byte(said), &answer); code != 0 || err != nil {
 			t.Fatalf("exit code %d, %v: %s", code, err, said)
 		}
-		return answer.Breakers[0].Totals.Excluded == "5" || answer.Breakers[0].State != "closed"
+		n, err := strconv.Atoi(answer.Breakers[0].Totals.Excluded)
+		return err == nil && n >= 5 || answer.Breakers[0].State != "closed"
 	})
 	if b := answer.Breakers[0]; b.State != "closed" || b.Totals.Failures != "0" {
 		t.Errorf("the breaker is %s and has counted %s failures, want closed and 0", b.State, b.Totals.Failures)
