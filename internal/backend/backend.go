@@ -135,6 +135,7 @@ type Backend struct {
 	places   map[Waiter]*list.Element // of all that wait, in this line and in those of the endpoints
 	targets  []*target                // none once stopped
 	lastErr  error                    // of the connection that failed or ended last
+	ring     ring                     // of list, with RingHash
 	leftOut  int                      // addresses beyond endpointsMost
 	memory   map[string]record        // by the name of an endpoint that is not there
 	events   []Event                  // that wait to be told

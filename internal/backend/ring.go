@@ -38,7 +38,7 @@ type ring []point
 
 type point struct {
 	hash     uint64
-	endpoint int // its place in the rotation
+	endpoint int // its place in the list that the ring is of
 }
 
 // newRing gives each endpoint points by its weight; least is the least weight
@@ -66,6 +66,27 @@ func newRing(list []*Endpoint, least int) ring {
 		return cmp.Or(cmp.Compare(a.hash, b.hash), strings.Compare(list[a.endpoint].name, list[b.endpoint].name))
 	})
 	return r
+}
+
+// without returns what is left of the ring of list for those endpoints of it
+// that are in the rotation, in the same order.
+func (r ring) without(list, in []*Endpoint) ring {
+	places := make([]int, len(list))
+	n := 0
+	for i, e := range list {
+		places[i] = -1
+		if n < len(in) && in[n] == e {
+			places[i] = n
+			n++
+		}
+	}
+	left := make(ring, 0, len(r))
+	for _, p := range r {
+		if place := places[p.endpoint]; place >= 0 {
+			left = append(left, point{p.hash, place})
+		}
+	}
+	return left
 }
 
 // walk goes over the places of the endpoints, each once, in the order in

@@ -44,7 +44,7 @@ func (k *Backend) rotate(now time.Time) {
 	k.warm(now, old, r)
 	r.shares = newShares(r.endpoints)
 	if k.opts.Balance == RingHash && len(r.endpoints) > 0 {
-		r.ring = newRing(r.endpoints, k.leastWeight)
+		r.ring = k.ring.without(list, r.endpoints)
 	}
 	k.rotation.Store(r)
 	in := make(map[*Endpoint]bool, len(r.endpoints))

@@ -152,6 +152,9 @@ func (k *Backend) resolved(t *target, addresses []string) {
 	list := k.merge(old)
 	k.list.Store(&list)
 	k.opts.Counters.EndpointsLeftOut.Add(uint64(k.leftOut))
+	if k.opts.Balance == RingHash {
+		k.ring = newRing(list, k.leastWeight)
+	}
 	now := time.Now()
 	k.admit(old, list, k.age(now))
 	k.rotate(now)
