@@ -106,3 +106,32 @@ func TestStaleNames(t *testing.T) {
 type strError string
 
 func (e strError) Error() string { return string(e) }
+
+// Who is told of events and takes long loses some, and holds up nothing.
+func TestSlowListener(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told, held := 0, make(chan struct{})
+		r := newRig(t, func(o *backend.Options) {
+			o.Event = func(backend.Event) {
+				<-held
+				told++
+			}
+		})
+		const changes = 1000
+		for i := range changes {
+			change := r.backend.DrainEndpoint
+			if i%2 == 1 {
+				change = r.backend.UndrainEndpoint
+			}
+			if err := change("a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(held)
+		synctest.Wait()
+		dropped := int(r.counters.EventsDropped.Load())
+		if dropped == 0 || told+dropped != changes {
+			t.Fatalf("%d events were told and %d dropped, of %d", told, dropped, changes)
+		}
+	})
+}
