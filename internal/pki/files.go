@@ -154,6 +154,10 @@ func (f *files[T]) read() ([][]byte, error) {
 }
 
 func readFile(name string) ([]byte, error) {
+	// A pipe would be waited for: nobody may hold loomd up with the name of one.
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, fmt.Errorf("open %s: not a regular file", name)
+	}
 	f, err := os.Open(name) //nolint:gosec // the configuration names the file
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, cause(err))

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,6 +149,10 @@ func TestLoadPairSaysWhatIsWrong(t *testing.T) {
 	garbage := loomtest.Write(t, folder, "garbage.crt", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
 	encrypted := loomtest.Write(t, folder, "enc.key", []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"))
 	large := loomtest.Write(t, folder, "large", make([]byte, maxFile+1))
+	pipe := filepath.Join(folder, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct{ cert, key, want string }{
 		{folder + "/none", key, "open " + folder + "/none: no such file or directory"},
 		{empty, key, empty + ` has no PEM block "CERTIFICATE"`},
@@ -158,6 +163,7 @@ func TestLoadPairSaysWhatIsWrong(t *testing.T) {
 		{garbage, key, garbage + ": "},
 		{large, key, "is it the right file?"},
 		{folder, key, "is a directory"},
+		{pipe, key, "open " + pipe + ": not a regular file"},
 	} {
 		if _, err := LoadPair(tt.cert, tt.key, nil); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("got %v, want %q", err, tt.want)
