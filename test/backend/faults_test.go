@@ -103,6 +103,46 @@ func TestEndpointComesBack(t *testing.T) {
 	}
 }
 
+// Half of the endpoints die at once, under load: callers lose what was on its
+// way and no more, the breaker of the backend stays closed, and those that come
+// back have calls again.
+func TestHalfOfThemDie(t *testing.T) {
+	const settled = time.Second // after which nobody may notice
+	all := []*endpoint{startEndpoint(t, "well"), startEndpoint(t, "well"), startEndpoint(t, "well"), startEndpoint(t, "well")}
+	p := startProxy(t, "    breaker: {}\n    outlier: {eject_for: 1s}", all...)
+	p.meet(all...)
+	c := p.call(8)
+	dead := all[:2]
+	for _, e := range dead {
+		e.kill()
+	}
+	died := time.Now()
+	time.Sleep(3 * time.Second)
+	for _, e := range dead {
+		e.start("well")
+	}
+	back := time.Now()
+	p.Await(t, "those that are back have calls", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, one := firstAt(c.all, dead[0].address, back)
+		_, other := firstAt(c.all, dead[1].address, back)
+		return one && other
+	})
+	lost := 0
+	for _, r := range c.end() {
+		if r.err == nil {
+			continue
+		}
+		lost++
+		if r.began.Sub(died) > settled {
+			t.Errorf("a call that began %v after they died failed: %v", r.began.Sub(died), r.err)
+		}
+	}
+	t.Logf("%d calls failed, all of them within %v; both had calls again %v after they were back", lost, settled, time.Since(back))
+	p.awaitMetric(`loom_breaker_rejections_total{backend="main"} 0`)
+}
+
 // Calls with the same key meet at the same endpoint; when one dies, only its
 // keys move.
 func TestKeysMeet(t *testing.T) {

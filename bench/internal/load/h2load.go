@@ -77,6 +77,9 @@ var ErrStuck = errors.New("h2load: it stopped its clients and did not end")
 // was busy with something else, or the proxy hangs.
 var ErrNothingDone = errors.New("h2load: no request was finished")
 
+// ErrFailed says that some requests had no reply, or another than they ought to.
+var ErrFailed = errors.New("h2load: requests failed")
+
 // h2loadReport is what the bench reads of h2load's output.
 type h2loadReport struct {
 	done, succeeded, failed int
@@ -124,7 +127,7 @@ func (r h2loadReport) check(reply int64) error {
 	case r.done == 0:
 		return ErrNothingDone
 	case r.failed > 0 || r.succeeded != r.done:
-		return fmt.Errorf("h2load: %d of %d requests failed", r.done-r.succeeded, r.done)
+		return fmt.Errorf("%w: %d of %d", ErrFailed, r.done-r.succeeded, r.done)
 	case r.data < int64(r.done)*reply:
 		return fmt.Errorf("h2load: %d replies of %d bytes make more than the %d bytes of data received", r.done, reply, r.data)
 	}

@@ -130,7 +130,9 @@ func (s *suite) driver(ctx context.Context, p *peer.Peer, r row.Row) (driver, fu
 	drive := func(ctx context.Context, d time.Duration) (c load.Count, err error) {
 		for range tries {
 			c, err = load.H2Load(ctx, p.Addr, r, file, d)
-			if !errors.Is(err, load.ErrNothingDone) && !errors.Is(err, load.ErrStuck) {
+			// That a request fails is news if it is ours that fails it.
+			again := errors.Is(err, load.ErrNothingDone) || errors.Is(err, load.ErrStuck) || errors.Is(err, load.ErrFailed) && !p.Reports()
+			if !again {
 				break
 			}
 			s.say("row %s, %s: no result in %v; once more", r.Name, p.Name, d)
