@@ -79,9 +79,7 @@ func (b *Breaker) Apply(s Settings) error {
 	b.settings = s
 	now := time.Now()
 	if s.Window != old.Window {
-		b.gatherLocked(now)
-		b.window = newWindow(s.Window, now)
-		b.markLocked()
+		b.freshWindowLocked(now)
 	}
 	if b.state != Open || s == old {
 		return nil

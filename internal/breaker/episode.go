@@ -60,7 +60,7 @@ func (e *episode) fail() {
 // wake has gobreaker look at its clock: it does so only when it is asked.
 func (e *episode) wake() { e.steps.State() }
 
-// verdict is what gobreaker is told for v.
+// err is what gobreaker is told for v.
 func (v Verdict) err() error {
 	switch v {
 	case Success:

@@ -48,8 +48,8 @@ func (b *Breaker) succeed(s *spell) bool {
 }
 
 // gatherLocked puts what was counted without the lock where it belongs: in the
-// bucket that was the newest until now. Whoever looks at the window or the
-// totals calls it first.
+// bucket that was the newest until now. Then the window is that of now. Whoever
+// looks at it or at the totals calls this first.
 func (b *Breaker) gatherLocked(now time.Time) {
 	allowed, successes := b.counted.allowed.Load(), b.counted.successes.Load()
 	b.totals.Allowed += allowed - b.gathered.allowed
@@ -68,14 +68,20 @@ func (b *Breaker) markLocked() {
 	}
 }
 
+// freshWindowLocked forgets what is in the window.
+func (b *Breaker) freshWindowLocked(now time.Time) {
+	b.gatherLocked(now)
+	b.window = newWindow(b.settings.Window, now)
+	b.markLocked()
+}
+
 // spellLocked begins a spell if the breaker is closed, and ends the one before.
+// Until it is marked, everybody takes the lock.
 func (b *Breaker) spellLocked() {
 	if b.state != Closed || b.stopped {
 		b.closed.Store(nil)
 		return
 	}
-	s := new(spell)
-	s.failing.Store(b.consecutive > 0)
-	s.until.Store(int64(b.window.end().Sub(b.origin)))
-	b.closed.Store(s)
+	b.closed.Store(new(spell))
+	b.markLocked()
 }

@@ -51,9 +51,8 @@ func (s *Status) FailureRatio() float64 {
 func (b *Breaker) Status() Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
-	b.gatherLocked(now)
-	c := b.window.look(now)
+	b.gatherLocked(time.Now())
+	c := b.window.sum
 	return Status{
 		Name:        b.name,
 		State:       b.state,

@@ -31,12 +31,9 @@ func (b *Breaker) judgeLocked(a *Attempt, v Verdict, why string) {
 	case Excluded:
 		b.totals.Excluded++
 	case Success:
-		now := time.Now()
-		b.gatherLocked(now)
 		b.totals.Successes++
 		b.consecutive = 0
-		b.window.add(now, false)
-		b.markLocked()
+		b.countLocked(time.Now(), false)
 	case Failure:
 		b.totals.Failures++
 		b.failureLocked(why)
@@ -57,16 +54,20 @@ func (b *Breaker) judgeLocked(a *Attempt, v Verdict, why string) {
 // it hears of it.
 func (b *Breaker) failureLocked(why string) {
 	now := time.Now()
-	b.gatherLocked(now)
 	if b.consecutive == 0 {
 		b.rowSince = now
 	}
 	b.consecutive++
-	b.window.add(now, true)
-	b.markLocked()
+	b.countLocked(now, true)
 	b.lastError, b.lastErrorAt = errorText(why), now
 	b.trip = b.tripReasonLocked(now)
 	b.episode.trip = b.state == Closed && b.trip != noReason
+}
+
+// countLocked counts a verdict in the window.
+func (b *Breaker) countLocked(now time.Time, failure bool) {
+	b.gatherLocked(now)
+	b.window.add(failure)
 }
 
 // errorText makes what was said of a failure fit for people and records.
@@ -150,11 +151,8 @@ func (b *Breaker) holdLocked(d time.Duration, untilWhy string) {
 
 // clearLocked forgets what was counted, but for the totals.
 func (b *Breaker) clearLocked() {
-	now := time.Now()
-	b.gatherLocked(now)
-	b.window = newWindow(b.settings.Window, now)
 	b.consecutive, b.openings = 0, 0
-	b.markLocked()
+	b.freshWindowLocked(time.Now())
 }
 
 // enterLocked changes the state. What was allowed before is late from now on.
@@ -163,7 +161,6 @@ func (b *Breaker) enterLocked(to State, why string) {
 	b.state = to
 	b.since = time.Now()
 	b.epoch++
-	b.gatherLocked(b.since)
 	b.spellLocked()
 	clear(b.probes)
 	b.probes = b.probes[:0]

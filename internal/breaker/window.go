@@ -22,10 +22,8 @@ func newWindow(span time.Duration, now time.Time) window {
 	return window{part: max(1, span/buckets), start: now}
 }
 
-// add counts a verdict at now, which must not be before that of an earlier add
-// or look.
-func (w *window) add(now time.Time, failure bool) {
-	w.roll(now)
+// add counts a verdict in the newest bucket.
+func (w *window) add(failure bool) {
 	c := &w.counts[w.newest]
 	c.verdicts++
 	w.sum.verdicts++
@@ -44,13 +42,8 @@ func (w *window) succeeded(n int) {
 // end returns when the newest bucket is over.
 func (w *window) end() time.Time { return w.start.Add(w.part) }
 
-// look returns what the window holds at now.
-func (w *window) look(now time.Time) count {
-	w.roll(now)
-	return w.sum
-}
-
-// roll forgets the buckets that are out of the window.
+// roll forgets the buckets that are out of the window at now, which must not be
+// before that of an earlier roll.
 func (w *window) roll(now time.Time) {
 	passed := now.Sub(w.start)
 	if passed < w.part {
