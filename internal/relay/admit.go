@@ -11,7 +11,7 @@ import (
 // is not given, the other backends of the route are asked, by their weights;
 // if all refuse, the rejection is the one that ends first.
 func (c *Call) admit(b *h2.Batch) (*branch, *Rejection) {
-	g := c.conn.relay.routes[c.route.Index]
+	g := c.routing()
 	if g.budget != nil {
 		g.budget.call(b.Now)
 	}

@@ -25,8 +25,7 @@ type Breaker interface {
 // breaker looks into it. A Ref that holds a pointer or a function makes it
 // cost no memory.
 type Ticket struct {
-	Ref    any
-	Number uint64
+	Ref any
 	// Probe: the verdict is waited for, so it comes as soon as the backend
 	// begins to answer, and not at the end of the call.
 	Probe bool

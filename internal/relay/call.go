@@ -314,6 +314,9 @@ func (c *Call) release(b *h2.Batch) {
 	c.kept = nil
 }
 
+// routing is the route of the call at work.
+func (c *Call) routing() *routing { return c.conn.relay.routes[c.route.Index] }
+
 func (c *Call) routeName() string {
 	if c.route == nil {
 		return ""

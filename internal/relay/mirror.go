@@ -58,7 +58,7 @@ type mirror struct {
 // mirror begins a copy of the call, if its route wants one and there is room.
 // No lock is held.
 func (c *Call) mirror(b *h2.Batch, fields []h2.Field, end bool) {
-	to := c.conn.relay.routes[c.route.Index].mirroring
+	to := c.routing().mirroring
 	if to == nil || rand.Float64()*100 >= to.percent {
 		return
 	}

@@ -34,7 +34,7 @@ func (c *Call) tryAgain(b *h2.Batch, p *route.Retry, fields []h2.Field) bool {
 		return false
 	}
 	counters := c.conn.relay.opts.Counters
-	if !c.conn.relay.routes[c.route.Index].budget.take(b.Now) {
+	if !c.routing().budget.take(b.Now) {
 		counters.RetriesOverBudget.Add(1)
 		return false
 	}
@@ -104,7 +104,7 @@ func (c *Call) retry(b *h2.Batch) bool {
 
 // branch returns the way that the call took.
 func (c *Call) branch() *branch {
-	all := c.conn.relay.routes[c.route.Index].branches
+	all := c.routing().branches
 	i := slices.IndexFunc(all, func(br branch) bool { return br.upstream == c.upstream })
 	return &all[i]
 }

@@ -25,6 +25,12 @@ type scriptedBreaker struct {
 	rejected  int
 }
 
+// scriptedTicket is what its tickets refer to.
+type scriptedTicket struct {
+	of     *scriptedBreaker
+	number uint64
+}
+
 func newScriptedBreaker(t *testing.T) *scriptedBreaker {
 	return &scriptedBreaker{t: t, open: make(map[uint64]bool)}
 }
@@ -47,17 +53,18 @@ func (k *scriptedBreaker) Allow(_ time.Time, p relay.Prober) (relay.Ticket, *rel
 	k.probers = append(k.probers, p)
 	n := uint64(len(k.probers))
 	k.open[n] = true
-	return relay.Ticket{Ref: k, Number: n, Probe: k.probes}, nil
+	return relay.Ticket{Ref: scriptedTicket{k, n}, Probe: k.probes}, nil
 }
 
 // Done implements relay.Breaker.
 func (k *scriptedBreaker) Done(t relay.Ticket, v relay.Verdict, why string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if t.Ref != k || !k.open[t.Number] {
-		k.t.Errorf("verdict %d (%s) for attempt %d, which has none to come", v, why, t.Number)
+	own, ok := t.Ref.(scriptedTicket)
+	if !ok || own.of != k || !k.open[own.number] {
+		k.t.Errorf("verdict %d (%s) for attempt %d, which has none to come", v, why, own.number)
 	}
-	delete(k.open, t.Number)
+	delete(k.open, own.number)
 	k.noteLocked([]string{"excluded", "success", "failure"}[v], why)
 }
 
