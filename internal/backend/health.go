@@ -5,8 +5,7 @@ import (
 )
 
 // HealthCheck is how endpoints are asked for their health (grpc.health.v1).
-// All but Service and
-// Authority are required.
+// All but Service and Authority are required.
 type HealthCheck struct {
 	Interval time.Duration // between two checks of an endpoint; a bit less, at random
 	Timeout  time.Duration // of a check

@@ -156,26 +156,25 @@ func (k *Backend) resolved(t *target, addresses []string) {
 		k.ring = newRing(list, k.leastWeight)
 	}
 	now := time.Now()
-	k.admit(old, list, k.age(now))
+	gone := k.admit(old, list, k.age(now))
 	k.rotate(now)
 	k.mu.Unlock()
 	if k.opts.Moved != nil && !slices.Equal(old, list) {
 		k.opts.Moved()
 	}
 	b := h2.NewBatch()
-	for _, e := range old {
-		if !slices.Contains(list, e) {
-			e.drain(b)
-			k.serve(b, &e.line, e)
-		}
+	for _, e := range gone {
+		e.drain(b)
+		k.serve(b, &e.line, e)
 	}
 	k.serveAll(b)
 	b.Flush()
 }
 
 // admit has endpoints that come be what was known of them before, and keeps
-// what is known of those that go. The lock is held; rotate has to follow.
-func (k *Backend) admit(old, list []*Endpoint, age time.Duration) {
+// what is known of those that go, which it returns. The lock is held; rotate
+// has to follow.
+func (k *Backend) admit(old, list []*Endpoint, age time.Duration) (gone []*Endpoint) {
 	in := make(map[*Endpoint]bool, len(list))
 	for _, e := range list {
 		in[e] = true
@@ -194,8 +193,10 @@ func (k *Backend) admit(old, list []*Endpoint, age time.Duration) {
 		if !in[e] {
 			e.listed = false
 			k.remember(e.record(age))
+			gone = append(gone, e)
 		}
 	}
+	return gone
 }
 
 // leastWeight returns the least weight that an endpoint of the targets has.

@@ -134,11 +134,7 @@ func (s *Store) Begin(c callevent.Call) callevent.Follower {
 // lock from all others no longer than needed.
 func (s *Store) takeLocked() (r, forgotten *record) {
 	if s.kept >= s.opts.Calls {
-		if c, ok := s.ended.pop(); ok {
-			forgotten = c.record
-			s.held -= c.charged
-			s.kept--
-		}
+		forgotten = s.forgetLocked()
 	}
 	for s.kept >= s.opts.Calls || s.held+recordBytes+s.arena.bytes() > s.opts.Bytes {
 		if !s.evictLocked() {
@@ -195,15 +191,24 @@ func (s *Store) growLocked() {
 	}
 }
 
-// evictLocked forgets the call that ended first. It reports false if none has.
-func (s *Store) evictLocked() bool {
+// forgetLocked takes the call that ended first out of the list, and returns its
+// record, which has to be emptied; nil if none has ended.
+func (s *Store) forgetLocked() *record {
 	c, ok := s.ended.pop()
 	if !ok {
-		return false
+		return nil
 	}
 	s.held -= c.charged
 	s.kept--
-	r := c.record
+	return c.record
+}
+
+// evictLocked forgets the call that ended first. It reports false if none has.
+func (s *Store) evictLocked() bool {
+	r := s.forgetLocked()
+	if r == nil {
+		return false
+	}
 	r.mu.Lock()
 	r.reset()
 	r.mu.Unlock()
