@@ -41,10 +41,8 @@ func (s *Server) setDrained(name, endpoint string, drained bool) (*loomv1.Backen
 	if err := s.opts.Control.DrainEndpoint(name, endpoint, drained); err != nil {
 		return nil, failure(err)
 	}
-	for _, b := range s.opts.Panels.Backends() {
-		if b.Name == name {
-			return backend(&b), nil
-		}
+	if b := s.opts.Panels.Backend(name); b != nil {
+		return backend(b), nil
 	}
 	return nil, status.Errorf(codes.NotFound, "backend %q is gone", name)
 }

@@ -15,18 +15,13 @@ import (
 // ListBreakers returns the circuit breakers.
 func (s *Server) ListBreakers(context.Context, *loomv1.ListBreakersRequest) (*loomv1.ListBreakersResponse, error) {
 	out := &loomv1.ListBreakersResponse{}
-	for _, b := range s.breakers() {
+	if s.opts.Panels.Breakers == nil {
+		return out, nil
+	}
+	for _, b := range s.opts.Panels.Breakers() {
 		out.Breakers = append(out.Breakers, breaker(&b))
 	}
 	return out, nil
-}
-
-// breakers are none where no backend has one.
-func (s *Server) breakers() []inspector.BreakerView {
-	if s.opts.Panels.Breakers == nil {
-		return nil
-	}
-	return s.opts.Panels.Breakers()
 }
 
 // ControlBreaker does what an operator tells a breaker.
@@ -42,10 +37,8 @@ func (s *Server) ControlBreaker(ctx context.Context, q *loomv1.ControlBreakerReq
 	if err := s.opts.Control.ControlBreaker(q.GetBackend(), action, who.String()); err != nil {
 		return nil, failure(err)
 	}
-	for _, b := range s.breakers() {
-		if b.Backend == q.GetBackend() {
-			return &loomv1.ControlBreakerResponse{Breaker: breaker(&b)}, nil
-		}
+	if b := s.opts.Panels.Breaker(q.GetBackend()); b != nil {
+		return &loomv1.ControlBreakerResponse{Breaker: breaker(b)}, nil
 	}
 	return nil, status.Errorf(codes.NotFound, "backend %q is gone", q.GetBackend())
 }

@@ -90,10 +90,8 @@ func (s *Server) ListRoutes(context.Context, *loomv1.ListRoutesRequest) (*loomv1
 
 // GetRoute returns one route.
 func (s *Server) GetRoute(_ context.Context, q *loomv1.GetRouteRequest) (*loomv1.GetRouteResponse, error) {
-	for _, r := range s.opts.Panels.Routes() {
-		if r.Name == q.GetName() {
-			return &loomv1.GetRouteResponse{Route: route(&r)}, nil
-		}
+	if r := s.opts.Panels.Route(q.GetName()); r != nil {
+		return &loomv1.GetRouteResponse{Route: route(r)}, nil
 	}
 	return nil, status.Errorf(codes.NotFound, "there is no route %q", q.GetName())
 }

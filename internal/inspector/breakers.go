@@ -21,28 +21,15 @@ func (s *Server) controlBreaker(w http.ResponseWriter, r *http.Request) error {
 	if !slices.Contains(breakerActions(), body.Action) {
 		return failed(http.StatusBadRequest, "the action is open, close, auto or reset")
 	}
-	if s.opts.ControlBreaker == nil || s.breaker(name) == nil {
+	if s.opts.ControlBreaker == nil || s.opts.Panels.Breaker(name) == nil {
 		return failed(http.StatusNotFound, "backend %q has no breaker", name)
 	}
 	if err := s.opts.ControlBreaker(name, body.Action); err != nil {
 		return failed(http.StatusConflict, "%v", err)
 	}
-	now := s.breaker(name)
+	now := s.opts.Panels.Breaker(name)
 	if now == nil {
 		return failed(http.StatusNotFound, "backend %q is gone", name)
 	}
 	return answer(w, now)
-}
-
-// breaker is that of a backend; nil if it has none.
-func (s *Server) breaker(backend string) *BreakerView {
-	if s.opts.Panels.Breakers == nil {
-		return nil
-	}
-	for _, v := range s.opts.Panels.Breakers() {
-		if v.Backend == backend {
-			return &v
-		}
-	}
-	return nil
 }

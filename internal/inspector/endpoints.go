@@ -16,7 +16,7 @@ func (s *Server) drainEndpoint(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	name := r.PathValue("name")
-	b := s.backend(name)
+	b := s.opts.Panels.Backend(name)
 	switch {
 	case s.opts.DrainEndpoint == nil:
 		return failed(http.StatusNotFound, "endpoints cannot be drained here")
@@ -28,21 +28,8 @@ func (s *Server) drainEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err := s.opts.DrainEndpoint(name, body.Endpoint, body.Drained); err != nil {
 		return failed(http.StatusConflict, "%v", err)
 	}
-	if b = s.backend(name); b == nil {
+	if b = s.opts.Panels.Backend(name); b == nil {
 		return failed(http.StatusNotFound, "backend %q is gone", name)
 	}
 	return answer(w, b)
-}
-
-// backend returns the one of that name, or nil.
-func (s *Server) backend(name string) *BackendView {
-	if s.opts.Panels.Backends == nil {
-		return nil
-	}
-	for _, v := range s.opts.Panels.Backends() {
-		if v.Name == name {
-			return &v
-		}
-	}
-	return nil
 }

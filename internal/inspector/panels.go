@@ -15,6 +15,35 @@ type Panels struct {
 	Status   func() StatusView
 }
 
+// Route returns what there is to show of a route; nil if none has that name.
+func (p *Panels) Route(name string) *RouteView {
+	return find(p.Routes, func(v *RouteView) bool { return v.Name == name })
+}
+
+// Backend returns what there is to show of a backend; nil if none has that name.
+func (p *Panels) Backend(name string) *BackendView {
+	return find(p.Backends, func(v *BackendView) bool { return v.Name == name })
+}
+
+// Breaker returns what there is to show of the breaker of a backend; nil if it
+// has none.
+func (p *Panels) Breaker(backend string) *BreakerView {
+	return find(p.Breakers, func(v *BreakerView) bool { return v.Backend == backend })
+}
+
+func find[T any](list func() []T, wanted func(*T) bool) *T {
+	if list == nil {
+		return nil
+	}
+	all := list()
+	for i := range all {
+		if wanted(&all[i]) {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
 // RouteView is a rule, in the order in which rules are tried.
 type RouteView struct {
 	Name     string       `json:"name"`
