@@ -2,8 +2,6 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"strings"
 
@@ -14,16 +12,11 @@ import (
 	"loom/internal/config"
 )
 
-// hashBytes is how much of the hash of a configuration is shown: enough to
-// tell those of one machine apart.
-const hashBytes = 4
-
 // GetConfig returns the configuration in force, without its secrets.
 func (s *Server) GetConfig(context.Context, *loomv1.GetConfigRequest) (*loomv1.GetConfigResponse, error) {
 	v := s.opts.Panels.Config()
-	sum := sha256.Sum256([]byte(v.Text))
 	return &loomv1.GetConfigResponse{
-		Path: v.Path, Loaded: moment(v.Loaded), Text: v.Text, Error: v.Error, Hash: hex.EncodeToString(sum[:hashBytes]),
+		Path: v.Path, Loaded: moment(v.Loaded), Text: v.Text, Error: v.Error, Hash: v.Hash,
 	}, nil
 }
 

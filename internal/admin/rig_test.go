@@ -177,7 +177,7 @@ func panels(cfg *config.Config) inspector.Panels {
 			}}
 		},
 		Config: func() inspector.ConfigView {
-			return inspector.ConfigView{Path: "loom.yaml", Loaded: since, Text: config.Show(cfg)}
+			return inspector.NewConfigView("loom.yaml", since, config.Show(cfg))
 		},
 		Status: func() inspector.StatusView {
 			return inspector.StatusView{

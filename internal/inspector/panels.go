@@ -1,6 +1,8 @@
 package inspector
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"time"
 )
@@ -132,10 +134,20 @@ type BreakerTotals struct {
 // ConfigView is the configuration in force.
 type ConfigView struct {
 	Path   string    `json:"path"` // empty: flags only
-	Hash   string    `json:"hash"`
+	Hash   string    `json:"hash"` // the beginning of that of Text
 	Loaded time.Time `json:"loaded"`
 	Text   string    `json:"text"`  // with secrets left out
 	Error  string    `json:"error"` // why a newer one was refused; empty if none was
+}
+
+// hashBytes is how much of the hash of a configuration is shown: enough to tell
+// those of one machine apart.
+const hashBytes = 4
+
+// NewConfigView returns a configuration that is in force since it was loaded.
+func NewConfigView(path string, loaded time.Time, text string) ConfigView {
+	sum := sha256.Sum256([]byte(text))
+	return ConfigView{Path: path, Hash: hex.EncodeToString(sum[:hashBytes]), Loaded: loaded, Text: text}
 }
 
 // StatusView is loomd itself.

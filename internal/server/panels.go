@@ -58,14 +58,13 @@ func (s *Server) listenerViews() []inspector.ListenerView {
 // panels are what the inspector shows beside the calls.
 func (s *Server) panels(w *watch, cfg *config.Config, o Options, generation uint64) inspector.Panels {
 	started := time.Now()
+	shown := inspector.NewConfigView(o.ConfigPath, started, config.Show(cfg))
 	return inspector.Panels{
 		Routes:   func() []inspector.RouteView { return routeViews(cfg, w.tally) },
 		Backends: func() []inspector.BackendView { return s.backendViews(cfg, w.tally) },
 		Breakers: func() []inspector.BreakerView { return s.breakerViews(cfg) },
-		Config: func() inspector.ConfigView {
-			return inspector.ConfigView{Path: o.ConfigPath, Loaded: started, Text: config.Show(cfg)}
-		},
-		Status: func() inspector.StatusView { return s.statusView(o, generation, started) },
+		Config:   func() inspector.ConfigView { return shown },
+		Status:   func() inspector.StatusView { return s.statusView(o, generation, started) },
 	}
 }
 
