@@ -11,8 +11,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	loomv1 "loom/api/loom/v1"
-	"loom/internal/capture"
 	"loom/internal/decode"
 	"loom/internal/reflectcache"
 	"loom/internal/replay"
@@ -25,20 +23,14 @@ const minToken = 16
 // Options configures a Server. Store, Decoder, Schemas, Address and Log are
 // required.
 type Options struct {
-	Store   *capture.Store
-	Decoder *decode.Decoder
-	Schemas Schemas
-	// Replayer makes calls; nil: calls cannot be replayed or composed.
-	Replayer Replayer
+	RecordsOptions
+
 	// ControlBreaker does open, close, auto or reset to the breaker of a
 	// backend, and says why not; nil: breakers cannot be controlled.
 	ControlBreaker func(backend, action string) error
 	// DrainEndpoint has an endpoint of a backend take no new calls, or take them
 	// again, and says why not; nil: endpoints cannot be drained.
 	DrainEndpoint func(backend, endpoint string, drained bool) error
-	// Redact takes out of a call made straight to a backend what must not be
-	// stored, as capture does for those that pass a listener; nil: nothing.
-	Redact func(*loomv1.Call)
 
 	// Address is the host:port that the listener of Serve listens on, as a
 	// browser would name it.
@@ -50,9 +42,6 @@ type Options struct {
 	// AllowHosts are further names by which a browser may reach it, each with
 	// or without a port.
 	AllowHosts []string
-	// ReadOnly is for saved captures: nothing can be cleared, replayed or
-	// switched.
-	ReadOnly bool
 
 	Info   Info
 	Panels Panels

@@ -22,26 +22,24 @@ type Records struct {
 	matches chan struct{} // holds a token of a filter that decodes bodies
 }
 
-// RecordsOptions is what Records needs. The fields mean what those of Options
-// do.
+// RecordsOptions is what Records needs. Store, Decoder and Schemas are required.
 type RecordsOptions struct {
-	Store    *capture.Store
-	Decoder  *decode.Decoder
-	Schemas  Schemas
+	Store   *capture.Store
+	Decoder *decode.Decoder
+	Schemas Schemas
+	// Replayer makes calls; nil: calls cannot be replayed or composed.
 	Replayer Replayer
-	Redact   func(*loomv1.Call)
+	// Redact takes out of a call made straight to a backend what must not be
+	// stored, as capture does for those that pass a listener; nil: nothing.
+	Redact func(*loomv1.Call)
+	// ReadOnly is for saved captures: nothing can be cleared, replayed or
+	// switched.
 	ReadOnly bool
 }
 
 // NewRecords returns Records of a store.
 func NewRecords(o RecordsOptions) *Records {
 	return &Records{opts: o, matches: make(chan struct{}, 1)}
-}
-
-func (o *Options) records() RecordsOptions {
-	return RecordsOptions{
-		Store: o.Store, Decoder: o.Decoder, Schemas: o.Schemas, Replayer: o.Replayer, Redact: o.Redact, ReadOnly: o.ReadOnly,
-	}
 }
 
 // HTTPStatus returns the status that an error of Records has on the page; 500

@@ -53,8 +53,8 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 	}
 	schemas := newFakeSchemas(t)
 	o := Options{
-		Store: store, Decoder: decode.New(decode.Limits{}, nil), Schemas: schemas,
-		Address: l.Addr().String(), Token: testToken, Log: zap.NewNop(),
+		RecordsOptions: RecordsOptions{Store: store, Decoder: decode.New(decode.Limits{}, nil), Schemas: schemas},
+		Address:        l.Addr().String(), Token: testToken, Log: zap.NewNop(),
 		Info: Info{Generation: 7, Version: "test", Listeners: []ListenerView{{Name: "plain", Address: "127.0.0.1:9999"}}},
 	}
 	if change != nil {

@@ -209,7 +209,7 @@ func TestAddressThatOthersReach(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := Options{Store: store, Decoder: decode.New(decode.Limits{}, nil), Schemas: newFakeSchemas(t), Log: zap.NewNop(),
+		o := Options{RecordsOptions: RecordsOptions{Store: store, Decoder: decode.New(decode.Limits{}, nil), Schemas: newFakeSchemas(t)}, Log: zap.NewNop(),
 			Address: test.address, Token: test.token, TLS: test.tls}
 		if _, err = New(o); (err == nil) != test.ok {
 			t.Errorf("address %q, TLS %t, token %q: %v", test.address, test.tls, test.token, err)

@@ -73,7 +73,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("inspector: %w", err)
 	}
 	s := &Server{
-		Records:  NewRecords(o.records()),
+		Records:  NewRecords(o.RecordsOptions),
 		opts:     o,
 		auth:     newAuth(token, port, o.TLS),
 		token:    token,

@@ -33,7 +33,7 @@ func memoryRig(t *testing.T) (*Server, *capture.Store, *loomtest.Listener) {
 	}
 	l := loomtest.Listen()
 	s, err := New(Options{
-		Store: store, Decoder: decode.New(decode.Limits{}, nil), Schemas: newFakeSchemas(t), Log: zap.NewNop(),
+		RecordsOptions: RecordsOptions{Store: store, Decoder: decode.New(decode.Limits{}, nil), Schemas: newFakeSchemas(t)}, Log: zap.NewNop(),
 		Address: "127.0.0.1:9998", Token: testToken, Info: Info{Generation: 7},
 	})
 	if err != nil {

@@ -92,10 +92,12 @@ func (v *Viewer) open(saved *export.Saved, path, address string, generation uint
 		return &ListenError{Listener: "inspector", Address: address, Err: listenCause(err)}
 	}
 	v.inspector, err = inspector.New(inspector.Options{
-		Store: v.store, Decoder: decode.New(decode.DefaultLimits(), nil), Schemas: v.cache,
-		Address: v.page.Addr().String(), ReadOnly: true,
-		Info: inspector.Info{Generation: generation, Version: o.Version, Title: filepath.Base(path)},
-		Log:  o.Log.Named("inspector"),
+		RecordsOptions: inspector.RecordsOptions{
+			Store: v.store, Decoder: decode.New(decode.DefaultLimits(), nil), Schemas: v.cache, ReadOnly: true,
+		},
+		Address: v.page.Addr().String(),
+		Info:    inspector.Info{Generation: generation, Version: o.Version, Title: filepath.Base(path)},
+		Log:     o.Log.Named("inspector"),
 	})
 	return err
 }

@@ -133,7 +133,7 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, ro inspe
 	}
 	w.page = page
 	w.inspector, err = inspector.New(inspector.Options{
-		Store: ro.Store, Decoder: ro.Decoder, Schemas: ro.Schemas, Replayer: ro.Replayer, Redact: ro.Redact,
+		RecordsOptions: ro,
 		ControlBreaker: func(backend, action string) error { return s.controlBreaker(backend, action, "the inspector") },
 		Address:        page.Addr().String(), AllowHosts: cfg.Inspector.AllowHosts,
 		TLS: cfg.Inspector.TLS != nil, Token: token,
