@@ -3,10 +3,7 @@ package backend
 import (
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -48,28 +45,23 @@ func runEndpoint(how string) error {
 
 // endpoint is a process that serves, as a test sees it.
 type endpoint struct {
+	*daemon.Self
+
 	t       *testing.T
 	address string
-	command *exec.Cmd
 }
 
 func startEndpoint(t *testing.T, mood string) *endpoint {
 	t.Helper()
 	e := &endpoint{t: t, address: daemon.FreeAddress(t)}
 	e.start(mood)
-	t.Cleanup(e.kill)
 	return e
 }
 
 // start runs the process, and waits until it listens.
 func (e *endpoint) start(mood string) {
 	e.t.Helper()
-	e.command = exec.Command(os.Args[0])
-	e.command.Env = append(os.Environ(), endpointVariable+"="+e.address+" "+mood)
-	e.command.Stderr = os.Stderr
-	if err := e.command.Start(); err != nil {
-		e.t.Fatalf("start an endpoint: %v", err)
-	}
+	e.Self = daemon.StartSelf(e.t, endpointVariable, e.address+" "+mood)
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", e.address); err == nil {
 			_ = conn.Close()
@@ -78,21 +70,5 @@ func (e *endpoint) start(mood string) {
 		if time.Now().After(end) {
 			e.t.Fatalf("the endpoint %s does not listen", e.address)
 		}
-	}
-}
-
-// kill ends the process at once, if it runs.
-func (e *endpoint) kill() {
-	if e.command.ProcessState != nil {
-		return
-	}
-	_ = e.command.Process.Kill()
-	_ = e.command.Wait() // it was killed
-}
-
-func (e *endpoint) signal(s syscall.Signal) {
-	e.t.Helper()
-	if err := e.command.Process.Signal(s); err != nil {
-		e.t.Fatalf("send %v to an endpoint: %v", s, err)
 	}
 }

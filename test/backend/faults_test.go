@@ -69,8 +69,8 @@ func TestOneOfThreeIsBad(t *testing.T) {
 func TestEndpointComesBack(t *testing.T) {
 	const within = 2*500*time.Millisecond + time.Second // rise x interval + 1 s
 	for name, fault := range map[string]struct{ ends, returns func(e *endpoint) }{
-		"dies":  {(*endpoint).kill, func(e *endpoint) { e.start("well") }},
-		"hangs": {func(e *endpoint) { e.signal(syscall.SIGSTOP) }, func(e *endpoint) { e.signal(syscall.SIGCONT) }},
+		"dies":  {(*endpoint).Kill, func(e *endpoint) { e.start("well") }},
+		"hangs": {func(e *endpoint) { e.Signal(syscall.SIGSTOP) }, func(e *endpoint) { e.Signal(syscall.SIGCONT) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			one, other := startEndpoint(t, "well"), startEndpoint(t, "well")
@@ -114,7 +114,7 @@ func TestHalfOfThemDie(t *testing.T) {
 	c := p.call(8)
 	dead := all[:2]
 	for _, e := range dead {
-		e.kill()
+		e.Kill()
 	}
 	died := time.Now()
 	time.Sleep(3 * time.Second)
@@ -167,7 +167,7 @@ func TestKeysMeet(t *testing.T) {
 		return at
 	}
 	before := owners()
-	other.kill()
+	other.Kill()
 	p.awaitMetric(`loom_backend_endpoints{backend="main",state="unhealthy"} 1`)
 	after := owners()
 	count := make(map[string]int)
@@ -187,14 +187,14 @@ func TestConcurrent(t *testing.T) {
 	e := startEndpoint(t, "well")
 	p := startProxy(t, "    limits: {concurrent: 1}", e)
 	p.meet(e)
-	e.signal(syscall.SIGSTOP)
+	e.Signal(syscall.SIGSTOP)
 	c := p.call(5)
 	p.Await(t, "calls are refused", func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return len(c.all) >= 4
 	})
-	e.signal(syscall.SIGCONT)
+	e.Signal(syscall.SIGCONT)
 	refused := 0
 	for _, r := range c.end() {
 		if r.err != nil {

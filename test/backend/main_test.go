@@ -4,7 +4,6 @@
 package backend
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -16,12 +15,6 @@ var program *daemon.Program
 
 // TestMain is also the endpoint: the test binary runs itself as that process.
 func TestMain(m *testing.M) {
-	if address := os.Getenv(endpointVariable); address != "" {
-		if err := runEndpoint(address); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
+	daemon.Act(endpointVariable, runEndpoint)
 	os.Exit(daemon.RunTests(m, true, &program))
 }

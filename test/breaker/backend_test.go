@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"loom/test/daemon"
 	"loom/test/rawbytes"
 )
 
@@ -180,45 +178,24 @@ func (c moodyConn) Read(into []byte) (int, error) {
 
 // backend is a process that serves, as a test sees it.
 type backend struct {
+	*daemon.Self
+
 	t       *testing.T
 	service string
 	control string
-	command *exec.Cmd
 }
 
 func startBackend(t *testing.T, service, control string) *backend {
 	t.Helper()
 	b := &backend{t: t, service: service, control: control}
 	b.start()
-	t.Cleanup(b.kill)
 	return b
 }
 
 func (b *backend) start() {
 	b.t.Helper()
-	b.command = exec.Command(os.Args[0])
-	b.command.Env = append(os.Environ(), backendVariable+"="+b.service+" "+b.control)
-	b.command.Stderr = os.Stderr
-	if err := b.command.Start(); err != nil {
-		b.t.Fatalf("start the backend: %v", err)
-	}
+	b.Self = daemon.StartSelf(b.t, backendVariable, b.service+" "+b.control)
 	b.tell("")
-}
-
-// kill ends the process at once, if it runs.
-func (b *backend) kill() {
-	if b.command.ProcessState != nil {
-		return
-	}
-	_ = b.command.Process.Kill()
-	_ = b.command.Wait() // it was killed
-}
-
-func (b *backend) signal(s syscall.Signal) {
-	b.t.Helper()
-	if err := b.command.Process.Signal(s); err != nil {
-		b.t.Fatalf("send %v to the backend: %v", s, err)
-	}
 }
 
 // tell sets the mood; empty: leaves it. It returns when calls came.

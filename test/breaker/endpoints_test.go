@@ -47,14 +47,21 @@ func TestHalfOpen23OneBadEndpointOfThreeIsEjected(t *testing.T) {
 	}
 }
 
+// called runs a backend with these keys, and a loomd whose callers have answers
+// of it.
+func called(t *testing.T, keys string) (*backend, *loomd) {
+	t.Helper()
+	b := startBackend(t, daemon.FreeAddress(t), daemon.FreeAddress(t))
+	l := startLoomd(t, fmt.Sprintf("{main: {targets: [%q], %s}}", b.service, keys), "[{name: all, backend: main}]")
+	c := startCallers(t, l.address, 20, 20*time.Millisecond)
+	l.Await(t, "calls are answered", func() bool { return c.saw(time.Time{}, time.Now())["OK"] > 50 })
+	return b, l
+}
+
 // The only endpoint is bad: there is nobody else to take the calls, so it is
 // the breaker that acts.
 func TestHalfOpen23SingleEndpointIsTheBreakersBusiness(t *testing.T) {
-	b := startBackend(t, daemon.FreeAddress(t), daemon.FreeAddress(t))
-	l := startLoomd(t, fmt.Sprintf("{main: {targets: [%q], outlier: {consecutive: 5, eject_for: 10s, max_ejected_percent: 50}, breaker: %s}}", b.service, settings),
-		"[{name: all, backend: main}]")
-	c := startCallers(t, l.address, 20, 20*time.Millisecond)
-	l.Await(t, "calls are answered", func() bool { return c.saw(time.Time{}, time.Now())["OK"] > 50 })
+	b, l := called(t, "outlier: {consecutive: 5, eject_for: 10s, max_ejected_percent: 50}, breaker: "+settings)
 	began := time.Now()
 	b.tell(failing)
 	l.awaitMove("main", "open", began)
@@ -69,11 +76,7 @@ const checks = "{interval: 100ms, timeout: 100ms, fall: 2, rise: 3}"
 // A backend that says that it is well again is tried early, and called when its
 // probes have succeeded.
 func TestHalfOpen26HealthyAgainIsTriedEarly(t *testing.T) {
-	b := startBackend(t, daemon.FreeAddress(t), daemon.FreeAddress(t))
-	l := startLoomd(t, fmt.Sprintf("{main: {targets: [%q], health: %s, breaker: {open_for: 1m, half_open: {probes: 3}}}}", b.service, checks),
-		"[{name: all, backend: main}]")
-	c := startCallers(t, l.address, 20, 20*time.Millisecond)
-	l.Await(t, "calls are answered", func() bool { return c.saw(time.Time{}, time.Now())["OK"] > 50 })
+	b, l := called(t, "health: "+checks+", breaker: {open_for: 1m, half_open: {probes: 3}}")
 	began := time.Now()
 	b.tell(sick)
 	l.awaitMove("main", "open", began)
@@ -91,11 +94,7 @@ func TestHalfOpen26HealthyAgainIsTriedEarly(t *testing.T) {
 // A backend that fails while it says that it is well is found out all the same,
 // and its good health neither closes its breaker nor has it tried more often.
 func TestHalfOpen26HealthThatLiesClosesNothing(t *testing.T) {
-	b := startBackend(t, daemon.FreeAddress(t), daemon.FreeAddress(t))
-	l := startLoomd(t, fmt.Sprintf("{main: {targets: [%q], health: %s, breaker: {open_for: 10s, half_open: {probes: 3}}}}", b.service, checks),
-		"[{name: all, backend: main}]")
-	c := startCallers(t, l.address, 20, 20*time.Millisecond)
-	l.Await(t, "calls are answered", func() bool { return c.saw(time.Time{}, time.Now())["OK"] > 50 })
+	b, l := called(t, "health: "+checks+", breaker: {open_for: 10s, half_open: {probes: 3}}")
 	began := time.Now()
 	b.tell(failing)
 	l.awaitMove("main", "open", began)

@@ -32,12 +32,12 @@ var faults = []fault{
 	{name: "resets connections", start: mood(resetting), end: mood(well), seen: []string{"Unavailable", "Unavailable BACKEND_LOST", "Unavailable BACKEND_UNREACHABLE"}},
 	{
 		name: "is stopped", blind: true, seen: []string{"DeadlineExceeded"},
-		start: func(b *backend) { b.signal(syscall.SIGSTOP) },
-		end:   func(b *backend) { b.signal(syscall.SIGCONT) },
+		start: func(b *backend) { b.Signal(syscall.SIGSTOP) },
+		end:   func(b *backend) { b.Signal(syscall.SIGCONT) },
 	},
 	{
 		name: "dies and comes back", blind: true, seen: []string{"Unavailable", "Unavailable BACKEND_LOST", "Unavailable BACKEND_UNREACHABLE"},
-		start: (*backend).kill,
+		start: (*backend).Kill,
 		end:   (*backend).start,
 	},
 }

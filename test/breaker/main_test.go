@@ -7,7 +7,6 @@
 package breaker
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -19,12 +18,6 @@ var program *daemon.Program
 
 // TestMain is also the backend: the test binary runs itself as that process.
 func TestMain(m *testing.M) {
-	if address := os.Getenv(backendVariable); address != "" {
-		if err := runBackend(address); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
+	daemon.Act(backendVariable, runBackend)
 	os.Exit(daemon.RunTests(m, false, &program))
 }

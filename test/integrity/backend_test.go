@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"loom/test/daemon"
 	"loom/test/rawbytes"
 )
 
@@ -64,10 +64,6 @@ type backend struct {
 // startBackend serves until the test ends and returns its address.
 func startBackend(t *testing.T, found *faults) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listen for the backend: %v", err)
-	}
 	b := &backend{faults: found, seen: map[uint64]bool{}}
 	server := grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}), grpc.MaxRecvMsgSize(8<<20))
 	for _, name := range []string{steadyService, cutService} {
@@ -82,17 +78,7 @@ func startBackend(t *testing.T, found *faults) string {
 			},
 		}, b)
 	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(listener); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	t.Cleanup(func() {
-		server.Stop()
-		serving.Wait()
-	})
-	return listener.Addr().String()
+	return daemon.Serve(t, server)
 }
 
 // open takes the first message of a call.

@@ -152,27 +152,13 @@ func startPlainRelay(t *testing.T) *daemon.Relay {
 // startEcho runs the backend that only echoes, and returns its address.
 func startEcho(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listen for the backend: %v", err)
-	}
 	server := grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}), grpc.MaxRecvMsgSize(128<<20))
 	server.RegisterService(&grpc.ServiceDesc{
 		ServiceName: steadyService,
 		HandlerType: (*any)(nil),
 		Streams:     []grpc.StreamDesc{rawbytes.Stream("Echo", echoOnce)},
 	}, nil)
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(listener); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	t.Cleanup(func() {
-		server.Stop()
-		serving.Wait()
-	})
-	return listener.Addr().String()
+	return daemon.Serve(t, server)
 }
 
 func echoOnce(stream grpc.ServerStream) error {

@@ -3,7 +3,6 @@ package loomctl
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"strconv"
 	"testing"
 	"time"
@@ -84,20 +83,7 @@ func (slowHealth) Check(ctx context.Context, q *grpc_health_v1.HealthCheckReques
 
 func serveSlowly(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := grpc.NewServer()
 	grpc_health_v1.RegisterHealthServer(s, slowHealth{})
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = s.Serve(l) // until it is stopped
-	}()
-	t.Cleanup(func() {
-		s.Stop()
-		<-served
-	})
-	return l.Addr().String()
+	return daemon.Serve(t, s)
 }

@@ -3,7 +3,6 @@ package loomctl
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,23 +82,10 @@ func folder(t *testing.T) string {
 
 func serveHealth(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	s, h := grpc.NewServer(), health.NewServer()
 	grpc_health_v1.RegisterHealthServer(s, h)
 	reflection.Register(s)
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = s.Serve(l) // until it is stopped
-	}()
-	t.Cleanup(func() {
-		s.Stop()
-		<-served
-	})
-	return l.Addr().String()
+	return daemon.Serve(t, s)
 }
 
 // call makes calls of which it is known how they end: three are answered OK,

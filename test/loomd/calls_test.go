@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -35,28 +33,8 @@ func startBackend(t *testing.T) *backend {
 		HandlerType: (*any)(nil),
 		Streams:     []grpc.StreamDesc{rawbytes.Stream("Call", b.call)},
 	}, b)
-	b.address = serve(t, server)
+	b.address = daemon.Serve(t, server)
 	return b
-}
-
-// serve runs the server until the test ends, and returns where.
-func serve(t *testing.T, server *grpc.Server) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listen for the backend: %v", err)
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(listener); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	t.Cleanup(func() {
-		server.Stop()
-		serving.Wait()
-	})
-	return listener.Addr().String()
 }
 
 func (b *backend) call(stream grpc.ServerStream) error {

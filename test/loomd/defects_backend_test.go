@@ -14,6 +14,7 @@ import (
 	grpcmetadata "google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"loom/test/daemon"
 	"loom/test/rawbytes"
 )
 
@@ -46,7 +47,7 @@ func startService(t *testing.T, hangingReflection bool) *service {
 		register("grpc.reflection.v1.ServerReflection", rawbytes.Stream("ServerReflectionInfo", b.hang))
 		register("grpc.reflection.v1alpha.ServerReflection", rawbytes.Stream("ServerReflectionInfo", b.hang))
 	}
-	b.address = serve(t, server)
+	b.address = daemon.Serve(t, server)
 	t.Cleanup(func() { close(b.closing) })
 	return b
 }

@@ -2,7 +2,6 @@ package retry
 
 import (
 	"context"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -42,22 +41,9 @@ type backend struct {
 // serve starts a backend; the test's cleanup stops it.
 func serve(t *testing.T, answer func(ctx context.Context, stream grpc.ServerStream, n int) error) *backend {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listen for the backend: %v", err)
-	}
-	b := &backend{address: listener.Addr().String(), answer: answer}
+	b := &backend{answer: answer}
 	b.server = grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}), grpc.UnknownServiceHandler(b.handle))
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := b.server.Serve(listener); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	t.Cleanup(func() {
-		b.server.Stop()
-		serving.Wait()
-	})
+	b.address = daemon.Serve(t, b.server)
 	return b
 }
 

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -34,22 +33,8 @@ const method = "/acme.v1.Things/Get"
 // colon and the question, and returns its address.
 func startServer(t *testing.T, options ...grpc.ServerOption) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listen for the server: %v", err)
-	}
 	server := grpc.NewServer(append(options, grpc.ForceServerCodecV2(rawbytes.Codec{}), grpc.UnknownServiceHandler(answer))...)
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(listener); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	t.Cleanup(func() {
-		server.Stop()
-		serving.Wait()
-	})
-	return listener.Addr().String()
+	return daemon.Serve(t, server)
 }
 
 func answer(_ any, stream grpc.ServerStream) error {
