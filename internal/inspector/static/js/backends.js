@@ -1,39 +1,26 @@
 /** The panel of the backends: how each is, and its endpoints, which an operator may drain. */
 
-import { button, fill, h } from "./dom.js";
-import { get, post, sentence } from "./api.js";
-import { openDialog } from "./dialog.js";
+import { button, h } from "./dom.js";
+import { post } from "./api.js";
+import { confirm } from "./dialog.js";
 import { count, span } from "./format.js";
-import { pill, polled } from "./panels.js";
-import { empty, table } from "./table.js";
-import { notice } from "./toast.js";
+import { panel } from "./panel.js";
+import { calls, pill } from "./panels.js";
+import { empty, nothing, table } from "./table.js";
 
 /** @typedef {import("./table.js").Item} Item */
 /** @typedef {import("./table.js").TableColumn} TableColumn */
 
 /** @param {(key: string, value: string) => void} filterBy */
 export function backendsPanel(filterBy) {
-  const body = h("div", { class: "panel-body" });
-  const element = h("section", { class: "page", id: "page-backends", "aria-label": "Backends", tabindex: "0" }, h("h2", null, "Backends"), body);
-  const show = async () => {
-    try {
-      const items = /** @type {Item[]} */ ((await get("/api/backends")).items ?? []);
-      const seal = JSON.stringify(items);
-      if (body.dataset.seal === seal) return;
-      body.dataset.seal = seal;
-      const focused = document.activeElement?.id;
-      fill(body, items.length === 0 ? empty("No backends", "The configuration names none.") : [
-        table(backendColumns(filterBy), items, "table-backends"),
-        h("h3", { class: "table-title" }, "Endpoints"),
-        table(endpointColumns(show), endpoints(items), "table-endpoints"),
-      ]);
-      if (focused && body.querySelector("#" + CSS.escape(focused))) document.getElementById(focused)?.focus();
-    } catch (error) {
-      delete body.dataset.seal;
-      fill(body, empty("This could not be loaded", sentence(error)));
-    }
-  };
-  return polled(element, show);
+  return panel("backends", "Backends", (answer, show) => {
+    const items = /** @type {Item[]} */ (answer.items ?? []);
+    return items.length === 0 ? empty("No backends", "The configuration names none.") : [
+      table(backendColumns(filterBy), items, "table-backends"),
+      h("h3", { class: "table-title" }, "Endpoints"),
+      table(endpointColumns(show), endpoints(items), "table-endpoints"),
+    ];
+  });
 }
 
 /**
@@ -50,7 +37,7 @@ function endpoints(items) {
  */
 function backendColumns(filterBy) {
   return [
-    { title: "Name", cell: (i) => button({ text: i.name, class: "value", title: `Show the calls of ${i.name}` }, () => filterBy("upstream", i.name)) },
+    { title: "Name", cell: (i) => calls(i.name, "upstream", filterBy) },
     { title: "Targets", cell: (i) => h("ul", { class: "plain-list" }, i.targets.map((/** @type {string} */ t) => h("li", null, h("code", null, t)))) },
     { title: "Balance", cell: (i) => String(i.balance).replace(/_/g, " ") },
     { title: "Rate", right: true, cell: (i) => i.load.rate.toFixed(1) + " /s" },
@@ -84,10 +71,6 @@ function endpointColumns(show) {
   ];
 }
 
-function nothing() {
-  return h("span", { class: "dim" }, "–");
-}
-
 /** @param {number} micros */
 function time(micros) {
   return micros ? span(micros) : nothing();
@@ -97,32 +80,15 @@ function time(micros) {
  * @param {Item} endpoint
  * @param {() => Promise<void>} show
  */
-function control(endpoint, show) {
-  const word = endpoint.drained ? "Undrain" : "Drain";
-  return button({ text: word, class: "quiet", id: `drain-${endpoint.backend}-${endpoint.address}`, label: `${word} ${endpoint.address} of ${endpoint.backend}` },
-    () => confirm(endpoint, word, show));
-}
-
-/**
- * @param {Item} endpoint
- * @param {string} word
- * @param {() => Promise<void>} show
- */
-function confirm({ backend, address, drained, open }, word, show) {
+function control({ backend, address, drained, open }, show) {
+  const word = drained ? "Undrain" : "Drain";
   const effect = drained
     ? "It gets calls again, as its weight and its health say."
     : `It gets no new calls until you choose Undrain. Those that it has, ${count(open)} now, go on.`;
-  const dialog = openDialog("drain-confirm", `${word} ${address} of ${backend}?`, [h("p", null, effect)], [
-    button({ text: "Cancel", class: "quiet" }, () => dialog.close()),
-    button({ text: word, class: "primary", id: "drain-do" }, async () => {
-      try {
-        await post(`/api/backends/${encodeURIComponent(backend)}/drain`, { endpoint: address, drained: !drained });
-        dialog.close();
-        notice(drained ? `${address} gets calls again` : `${address} gets no new calls`);
-      } catch (error) {
-        notice(sentence(error), "bad");
-      }
-      await show();
-    }),
-  ]);
+  const act = async () => {
+    await post(`/api/backends/${encodeURIComponent(backend)}/drain`, { endpoint: address, drained: !drained });
+    return drained ? `${address} gets calls again` : `${address} gets no new calls`;
+  };
+  return button({ text: word, class: "quiet", id: `drain-${backend}-${address}`, label: `${word} ${address} of ${backend}` },
+    () => confirm("drain", `${word} ${address} of ${backend}?`, effect, word, act, show));
 }

@@ -5,7 +5,7 @@ import { button, h, icon } from "./dom.js";
 import { ApiError, get, locked, sentence } from "./api.js";
 import { breakersPanel } from "./breakers.js";
 import { CallsPage } from "./callspage.js";
-import { listPanel, objectPanel } from "./panels.js";
+import { objectPanel, routesPanel } from "./panels.js";
 import { Services } from "./services.js";
 import { themeButton } from "./theme.js";
 import { Keys } from "./keys.js";
@@ -27,7 +27,7 @@ const filterBy = (key, value) => {
 const PAGES = [
   ["calls", "Calls", calls],
   ["services", "Services", new Services(() => calls.detail.canReplay)],
-  ["routes", "Routes", listPanel("routes", filterBy)],
+  ["routes", "Routes", routesPanel(filterBy)],
   ["backends", "Backends", backendsPanel(filterBy)],
   ["breakers", "Breakers", breakersPanel(filterBy)],
   ["config", "Config", objectPanel("config")],

@@ -1,56 +1,34 @@
 /** The panels beside the calls: routes, config, status. */
 
 import { button, h } from "./dom.js";
-import { empty, load, plain, table, words } from "./table.js";
 import { ago, bytes, num, span } from "./format.js";
+import { panel } from "./panel.js";
+import { empty, nothing, plain, table, words } from "./table.js";
 
 /** @typedef {import("./table.js").Item} Item */
 /** @typedef {import("./table.js").TableColumn} TableColumn */
 /** @typedef {(key: string, value: string) => void} FilterBy */
 
-/** How often a panel in sight is loaded again, in milliseconds. */
-const REFRESH = 2000;
-
-/** Keys whose columns have a look of their own; others follow as they come. */
-const SPECIAL = new Set(["name", "id", "state", "healthy"]);
-
-/** @type {Record<string, {title: string, path: string, none: [string, string], key?: string}>} */
-const KINDS = {
-  routes: { title: "Routes", path: "/api/routes", none: ["No routes", "The configuration names none, so loomd refuses every call."], key: "route" },
-};
-
-/**
- * @param {string} kind
- * @param {FilterBy} filterBy
- */
-export function listPanel(kind, filterBy) {
-  const { title, path, none, key } = KINDS[kind];
-  const body = h("div", { class: "panel-body" });
-  const element = h("section", { class: "page", id: "page-" + kind, "aria-label": title, tabindex: "0" }, h("h2", null, title), body);
-  const show = () => load(body, path, (answer) => {
+/** @param {FilterBy} filterBy */
+export function routesPanel(filterBy) {
+  return panel("routes", "Routes", (answer) => {
     const items = /** @type {Item[]} */ (answer.items ?? []).map(flat);
-    return items.length === 0 ? empty(none[0], none[1]) : table(columns(items, key ?? "", filterBy), items, "table-" + kind);
+    return items.length === 0 ? empty("No routes", "The configuration names none, so loomd refuses every call.") : table(columns(items, (i) => calls(i.name, "route", filterBy)), items, "table-routes");
   });
-  return polled(element, show);
 }
 
 /**
  * @param {"config" | "status"} kind
  */
 export function objectPanel(kind) {
-  const body = h("div", { class: "panel-body" });
-  const title = kind === "config" ? "Config" : "Status";
-  const element = h("section", { class: "page", id: "page-" + kind, "aria-label": title, tabindex: "0" }, h("h2", null, title), body);
-  const show = () => load(body, "/api/" + kind, (answer) => {
-    const { text, yaml, source, ...rest } = answer ?? {};
-    const written = text ?? yaml ?? source;
+  return panel(kind, kind === "config" ? "Config" : "Status", (answer) => {
+    const { text, ...rest } = answer ?? {};
     return [
       rest.error ? h("p", { class: "note note-error" }, "The last change was refused; loomd still serves what it had: " + rest.error) : null,
       groups(rest),
-      typeof written === "string" ? h("pre", { class: "config-text", tabindex: 0, "aria-label": "Configuration" }, written) : null,
+      typeof text === "string" ? h("pre", { class: "config-text", tabindex: 0, "aria-label": "Configuration" }, text) : null,
     ];
   });
-  return polled(element, show);
 }
 
 /** @param {Item} answer */
@@ -60,7 +38,7 @@ function groups(answer) {
   return h("div", { class: "groups" },
     simple.length ? h("section", { class: "card" }, h("dl", { class: "plain" }, simple.map(([k, v]) => h("div", null, h("dt", null, words(k)), h("dd", null, value(k, v)))))) : null,
     deep.map(([key, value]) => h("section", { class: "card" }, h("h3", null, words(key)),
-      Array.isArray(value) && value.length && typeof value[0] === "object" ? table(columns(value, "", null), value, "table-" + key) : plain(value))));
+      Array.isArray(value) && value.length && typeof value[0] === "object" ? table(columns(value, strong), value, "table-" + key) : plain(value))));
 }
 
 /**
@@ -74,32 +52,24 @@ function flat({ load: figures, ...rest }) {
 }
 
 /**
+ * A column for the name; others follow as they come.
+ *
  * @param {Item[]} items
- * @param {string} key
- * @param {FilterBy | null} filterBy
+ * @param {(item: Item) => Node} name
  * @returns {TableColumn[]}
  */
-function columns(items, key, filterBy) {
-  /** @type {TableColumn[]} */
-  const list = [];
-  const name = items.some((i) => i.name !== undefined) ? "name" : items.some((i) => i.id !== undefined) ? "id" : "";
-  if (name) {
-    list.push({
-      title: "Name",
-      cell: (i) => (filterBy && key && i[name]
-        ? button({ text: String(i[name]), class: "value", title: `Show the calls of ${i[name]}` }, () => filterBy(key, String(i[name])))
-        : h("strong", null, i[name])),
-    });
-  }
-  if (items.some((i) => i.state !== undefined)) {
-    list.push({ title: "State", cell: (i) => pill(String(i.state ?? "")) });
-  }
-  const keys = new Set(items.flatMap((i) => Object.keys(i)).filter((k) => !SPECIAL.has(k) || (k === "id" && name === "name")));
-  for (const k of keys) {
-    const numeric = items.every((i) => i[k] === undefined || typeof i[k] === "number");
-    list.push({ title: words(k), right: numeric, cell: (i) => value(k, i[k]) });
-  }
-  return list;
+function columns(items, name) {
+  const keys = new Set(items.flatMap((i) => Object.keys(i)).filter((k) => k !== "name"));
+  return [{ title: "Name", cell: name }, ...[...keys].map((k) => ({
+    title: words(k),
+    right: items.every((i) => i[k] === undefined || typeof i[k] === "number"),
+    cell: (/** @type {Item} */ i) => value(k, i[k]),
+  }))];
+}
+
+/** @param {Item} item */
+function strong(item) {
+  return h("strong", null, item.name);
 }
 
 /** @param {string} state */
@@ -120,7 +90,7 @@ function stateTone(state) {
  */
 function value(key, v) {
   if (typeof v === "number" && /memory|bytes/i.test(key)) return bytes(v);
-  if (v === null || v === undefined || v === "" || (/^p\d+$/.test(key) && !v)) return h("span", { class: "dim" }, "–");
+  if (v === null || v === undefined || v === "" || (/^p\d+$/.test(key) && !v)) return nothing();
   if (typeof v === "string" && /^\d{4}-\d\d-\d\dT/.test(v)) return moment(v);
   if (Array.isArray(v) && v.every((x) => typeof x === "object" && x !== null)) return h("ul", { class: "plain-list" }, v.map((x) => h("li", null, entry(x))));
   if (typeof v === "number" && /(^p\d+|micros|us$)/i.test(key)) return span(num(v));
@@ -131,42 +101,29 @@ function value(key, v) {
 /** @param {string} text A time such as 2026-01-02T03:04:05Z. */
 export function moment(text) {
   const at = Date.parse(text);
-  return at > 0 ? h("time", { datetime: text, title: text }, ago(at * 1000) + " ago") : h("span", { class: "dim" }, "–");
+  return at > 0 ? h("time", { datetime: text, title: text }, ago(at * 1000) + " ago") : nothing();
 }
 
 /**
- * An endpoint or a weighted backend, on one line.
+ * A weighted backend, or a certificate, on one line.
  *
  * @param {Item} x
  */
-function entry(x) {
-  const { address, name, state, error, ...rest } = x;
+function entry({ name, error, ...rest }) {
   return [
-    h("code", null, address ?? name), " ",
-    state ? pill(String(state)) : null, " ",
+    h("code", null, name), " ",
     h("span", { class: "dim" }, Object.entries(rest).map(([k, v]) => words(k) + " " + v).join(", ")),
     error ? h("div", { class: "note note-error" }, error) : null,
   ];
 }
 
 /**
- * A panel that is loaded while it is in sight.
+ * A name that shows the calls which have it.
  *
- * @param {HTMLElement} element
- * @param {() => Promise<void>} show
+ * @param {string} name
+ * @param {string} key The key of the filter.
+ * @param {FilterBy} filterBy
  */
-export function polled(element, show) {
-  /** @type {number | undefined} */
-  let timer;
-  return {
-    element,
-    enter() {
-      show();
-      clearInterval(timer);
-      timer = setInterval(() => { if (!document.hidden) show(); }, REFRESH);
-    },
-    leave() {
-      clearInterval(timer);
-    },
-  };
+export function calls(name, key, filterBy) {
+  return button({ text: name, class: "value", title: `Show the calls of ${name}` }, () => filterBy(key, name));
 }

@@ -1,7 +1,6 @@
 /** Tables of the panels, and values of which only loomd knows the shape. */
 
-import { fill, h } from "./dom.js";
-import { get, sentence } from "./api.js";
+import { h } from "./dom.js";
 
 /** @typedef {Record<string, any>} Item */
 /** @typedef {{title: string, cell: (item: Item) => import("./dom.js").Child | import("./dom.js").Child[], right?: boolean}} TableColumn */
@@ -26,25 +25,9 @@ export function empty(title, text) {
   return h("div", { class: "empty small" }, h("h3", null, title), h("p", null, text));
 }
 
-/**
- * Loads a panel; a failure is shown where its content would be.
- *
- * @param {HTMLElement} panel
- * @param {string} path
- * @param {(answer: any) => import("./dom.js").Child | import("./dom.js").Child[]} draw
- */
-export async function load(panel, path, draw) {
-  try {
-    const answer = await get(path);
-    const text = JSON.stringify(answer);
-    // Drawing anew would take focus and marked text away.
-    if (panel.dataset.seal === text) return;
-    panel.dataset.seal = text;
-    fill(panel, draw(answer));
-  } catch (error) {
-    delete panel.dataset.seal;
-    fill(panel, empty("This could not be loaded", sentence(error)));
-  }
+/** What stands where there is no value. */
+export function nothing() {
+  return h("span", { class: "dim" }, "–");
 }
 
 /** Words that are written as they are spoken: letter by letter. */
