@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
 
 	loomv1 "loom/api/loom/v1"
 )
@@ -26,10 +27,7 @@ func (c *ctl) backendsCommand() *cobra.Command {
 			Args: takes("BACKEND", "ENDPOINT"), ValidArgsFunction: c.complete(backendNames, endpointNames),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				a, err := ask(cmd.Context(), c, loomv1.AdminClient.DrainEndpoint, &loomv1.DrainEndpointRequest{Backend: args[0], Endpoint: args[1]})
-				if err != nil {
-					return err
-				}
-				return c.print(&view{message: a, table: backendTable(a.GetBackend())})
+				return c.changed(a, a.GetBackend(), err)
 			},
 		},
 		&cobra.Command{
@@ -37,10 +35,7 @@ func (c *ctl) backendsCommand() *cobra.Command {
 			Args: takes("BACKEND", "ENDPOINT"), ValidArgsFunction: c.complete(backendNames, endpointNames),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				a, err := ask(cmd.Context(), c, loomv1.AdminClient.UndrainEndpoint, &loomv1.UndrainEndpointRequest{Backend: args[0], Endpoint: args[1]})
-				if err != nil {
-					return err
-				}
-				return c.print(&view{message: a, table: backendTable(a.GetBackend())})
+				return c.changed(a, a.GetBackend(), err)
 			},
 		})
 	return root
@@ -54,6 +49,14 @@ func (c *ctl) backends(ctx context.Context) (*view, error) {
 	return &view{message: a, table: backendTable(a.GetBackends()...)}, nil
 }
 
+// changed shows what has become of a backend, unless the change failed.
+func (c *ctl) changed(answer proto.Message, b *loomv1.Backend, err error) error {
+	if err != nil {
+		return err
+	}
+	return c.print(&view{message: answer, table: backendTable(b)})
+}
+
 // backendTable has a row for each endpoint. The figures in its wide columns are
 // those of the backend.
 func backendTable(backends ...*loomv1.Backend) table {
@@ -65,11 +68,7 @@ func backendTable(backends ...*loomv1.Backend) table {
 	}, loadColumns(true)...)}
 	for _, b := range backends {
 		figures := append([]string{count(b.GetWaiting())}, loadValues(b.GetLoad())...)
-		problems := b.GetProblems()
-		if b.GetPanic() {
-			problems = append(problems, "no endpoint is fit: all are used")
-		}
-		problem := strings.Join(problems, "; ")
+		problem := strings.Join(b.GetProblems(), "; ")
 		if len(b.GetEndpoints()) == 0 {
 			t.add(append([]string{b.GetName(), nothing, "no endpoint", "", "0", "0", problem, "0", "0", "0", "0"}, figures...)...)
 		}

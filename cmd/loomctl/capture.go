@@ -25,7 +25,7 @@ func (c *ctl) captureCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if f := c.chosen(); f == asJSON || f == asYAML {
+			if c.structured() {
 				return c.print(&view{message: a})
 			}
 			c.say("capture: %s -> %s", modeName(a.GetBefore()), modeName(mode))

@@ -96,7 +96,7 @@ func (c *ctl) diffConfig(cmd *cobra.Command, args []string) error {
 		t.add(line)
 	}
 	return c.judged(a, a.GetErrors(), func() error {
-		if f := c.chosen(); f != asJSON && f != asYAML {
+		if !c.structured() {
 			if err := c.print(&view{table: t}); err != nil {
 				return err
 			}
@@ -112,7 +112,7 @@ func (c *ctl) diffConfig(cmd *cobra.Command, args []string) error {
 // judged prints what loomd found wrong with a file, or goes on. As JSON or YAML
 // the whole answer is printed in either case.
 func (c *ctl) judged(answer proto.Message, wrong []*loomv1.ConfigProblem, good func() error) error {
-	if f := c.chosen(); f == asJSON || f == asYAML {
+	if c.structured() {
 		if err := c.print(&view{message: answer}); err != nil {
 			return err
 		}

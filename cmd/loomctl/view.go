@@ -75,6 +75,12 @@ func (c *ctl) chosen() format {
 	return asTSV
 }
 
+// structured reports whether answers are printed for programs to read.
+func (c *ctl) structured() bool {
+	f := c.chosen()
+	return f == asJSON || f == asYAML
+}
+
 // print writes an answer.
 func (c *ctl) print(v *view) error {
 	f := c.chosen()
