@@ -22,7 +22,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		s.opts.Counters.Calls.Add(1)
 		return nil, status.Errorf(codes.ResourceExhausted, "%d calls are running, which is all that may", maxCalls)
 	}
-	ctx, stop := context.WithTimeout(ctx, callTime)
+	ctx, stop := context.WithTimeout(context.WithValue(ctx, callerKey{}, who), callTime)
 	defer stop()
 	answer, err := handler(ctx, req)
 	s.note(who, info.FullMethod, req, err)
