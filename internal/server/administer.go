@@ -2,8 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"time"
@@ -19,9 +19,7 @@ import (
 type administration struct {
 	// Immutable.
 	service *admin.Server
-	net     net.Listener
-	path    string
-	file    fs.FileInfo
+	socket  *socket
 }
 
 // openAdmin binds the admin socket; nil if there is to be none. A socket that
@@ -42,7 +40,7 @@ func (s *Server) openAdmin(w *watch, cfg *config.Config, o Options, panels inspe
 	if err != nil {
 		return nil, err
 	}
-	l, file, err := listenAdmin(o.Admin, cfg.Admin.Group)
+	l, err := s.binder.listenAdmin(o.Admin, cfg.Admin.Group)
 	if err != nil {
 		if !o.Admin.Chosen {
 			return nil, err
@@ -51,21 +49,23 @@ func (s *Server) openAdmin(w *watch, cfg *config.Config, o Options, panels inspe
 			zap.String("socket", o.Admin.Path), zap.Error(err))
 		return nil, nil
 	}
-	return &administration{service: service, net: l, path: o.Admin.Path, file: file}, nil
+	return &administration{service: service, socket: l}, nil
 }
 
 // serve answers until ctx ends.
 func (a *administration) serve(ctx context.Context, log *zap.Logger) {
-	log.Info("admin", zap.String("socket", a.path))
-	if err := a.service.Serve(ctx, a.net); err != nil {
+	log.Info("admin", zap.String("socket", a.socket.path))
+	if err := a.service.Serve(ctx, a.socket); err != nil {
 		log.Error("admin ended", zap.Error(err))
 	}
 }
 
 // close frees the socket. It may be called after serve, or without it.
 func (a *administration) close() error {
-	_ = a.net.Close() // serve has closed it, if it ran
-	return removeOwn(a.path, a.file)
+	if err := a.socket.Close(); err != nil && !errors.Is(err, net.ErrClosed) { // serve has closed it, if it ran
+		return err
+	}
+	return nil
 }
 
 // controls does what operators ask for.

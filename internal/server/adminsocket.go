@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
 
 	"loom/internal/admin"
+	"loom/internal/config"
 )
 
 // The admin socket is for its owner and a group: whoever may connect may at
@@ -32,23 +32,22 @@ type AdminSocket struct {
 }
 
 // listenAdmin binds the socket for the group, and makes its folder if that is
-// not there. The file returned tells it from one that another process puts
-// there.
-func listenAdmin(at AdminSocket, group string) (net.Listener, fs.FileInfo, error) {
+// not there.
+func (b *binder) listenAdmin(at AdminSocket, group string) (*socket, error) {
 	gid := -1 // as it is
 	if group != "" {
 		var err error
 		if gid, err = admin.GroupID(group); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	if err := adminFolder(at, gid); err != nil {
-		return nil, nil, fmt.Errorf("make the folder of the admin socket: %w", err)
+		return nil, fmt.Errorf("make the folder of the admin socket: %w", err)
 	}
 	// For its owner alone until it has its group.
-	l, file, err := listenUnix(at.Path, 0o600)
+	l, err := b.listen("admin", config.Address{Network: "unix", Text: at.Path}, modes{born: 0o600, ready: adminMode})
 	if err != nil {
-		return nil, nil, &ListenError{Listener: "admin", Address: "unix:" + at.Path, Err: listenCause(err)}
+		return nil, err
 	}
 	if gid >= 0 {
 		err = os.Chown(at.Path, -1, gid)
@@ -57,9 +56,9 @@ func listenAdmin(at AdminSocket, group string) (net.Listener, fs.FileInfo, error
 		err = os.Chmod(at.Path, adminMode)
 	}
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("give the admin socket to its group: %w", err), l.Close(), removeOwn(at.Path, file))
+		return nil, errors.Join(fmt.Errorf("give the admin socket to its group: %w", err), l.Close())
 	}
-	return l, file, nil
+	return l, nil
 }
 
 // adminFolder makes the folder of the socket. One that is there stays as it

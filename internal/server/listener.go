@@ -1,10 +1,8 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"sync"
 	"syscall"
@@ -27,11 +25,9 @@ var (
 type listener struct {
 	// Immutable.
 	name    string
-	net     net.Listener
+	net     net.Listener  // a *socket, but for tests
 	most    int           // connections at a time
 	done    chan struct{} // closed by close
-	path    string        // of a Unix socket; empty for others
-	file    fs.FileInfo   // of path, as we made it
 	secure  *pki.Server   // nil: clear text
 	proxied bool          // connections begin with a PROXY header
 	caller  relay.Caller  // what is known of each who calls
@@ -52,18 +48,11 @@ type guest struct {
 
 // listen binds a listener without anything before HTTP/2.
 func (s *Server) listen(c *config.Listener, most int) (*listener, error) {
-	l := &listener{name: c.Name, most: most, done: make(chan struct{}), guests: make(map[*guest]struct{})}
-	var err error
-	if c.Address.Network == "unix" {
-		l.path = c.Address.Text
-		l.net, l.file, err = listenUnix(l.path, c.Mode)
-	} else {
-		l.net, err = new(net.ListenConfig).Listen(context.Background(), c.Address.Network, c.Address.Text)
-	}
+	bound, err := s.binder.listen(c.Name, c.Address, modes{c.Mode, c.Mode})
 	if err != nil {
-		return nil, &ListenError{Listener: c.Name, Address: c.Address.String(), Err: listenCause(err)}
+		return nil, err
 	}
-	return l, nil
+	return &listener{name: c.Name, net: bound, most: most, done: make(chan struct{}), guests: make(map[*guest]struct{})}, nil
 }
 
 // ListenError says which listener could not be bound.
@@ -227,11 +216,7 @@ func (l *listener) close() error {
 		close(l.done)
 	}
 	l.mu.Unlock()
-	err := l.net.Close()
-	if l.file != nil {
-		err = errors.Join(err, removeOwn(l.path, l.file))
-	}
-	return err
+	return l.net.Close()
 }
 
 // drain lets the calls that are open end. Who has not come as far as HTTP/2

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -21,7 +20,7 @@ const maxTokenFile = 4 << 10
 // listenPage binds the address of the inspector. Browsers speak HTTP/1.1 on it,
 // inside of TLS if there is a certificate. Report is told of one that changed
 // and cannot be used.
-func listenPage(in *config.Inspector, report func(error)) (net.Listener, error) {
+func (b *binder) listenPage(in *config.Inspector, report func(error)) (net.Listener, error) {
 	var secure *tls.Config
 	if in.TLS != nil {
 		pair, err := pki.LoadPair(in.TLS.CertFile, in.TLS.KeyFile, report)
@@ -30,13 +29,12 @@ func listenPage(in *config.Inspector, report func(error)) (net.Listener, error) 
 		}
 		secure = &tls.Config{GetCertificate: pair.GetCertificate, MinVersion: tls.VersionTLS12}
 	}
-	a := in.Address
-	l, err := new(net.ListenConfig).Listen(context.Background(), a.Network, a.Text)
+	l, err := b.listen("inspector", in.Address, modes{})
 	if err != nil {
-		return nil, &ListenError{Listener: "inspector", Address: a.String(), Err: listenCause(err)}
+		return nil, err
 	}
 	if secure != nil {
-		l = tls.NewListener(l, secure)
+		return tls.NewListener(l, secure), nil
 	}
 	return l, nil
 }

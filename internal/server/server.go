@@ -33,6 +33,11 @@ type Options struct {
 	Version, ConfigPath string
 	// Admin is where operators reach this loomd.
 	Admin AdminSocket
+	// Inherited has listening sockets that this process takes over; nil: it
+	// binds all of its own.
+	Inherited Inheritance
+	// Estate is the state that the process before left; nil: there was none.
+	Estate Estate
 }
 
 // Server is a running configuration.
@@ -40,6 +45,7 @@ type Server struct {
 	// Immutable.
 	log       *zap.Logger
 	counters  *Counters
+	binder    *binder
 	budget    *h2.Budget
 	relay     *relay.Relay
 	backends  map[string]*backend.Backend
@@ -59,6 +65,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	s := &Server{
 		log:      o.Log,
 		counters: new(Counters),
+		binder:   newBinder(o.Inherited),
 		backends: make(map[string]*backend.Backend),
 		breakers: make(map[string]*breaker.Breaker),
 		refusing: make(chan struct{}, refusals),
@@ -71,6 +78,9 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		s.closeBackends()
 		s.closeBreakers()
 		return nil, errors.Join(err, s.closeWatch())
+	}
+	if o.Estate != nil {
+		s.restore(o.Estate)
 	}
 	return s, nil
 }

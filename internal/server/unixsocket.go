@@ -15,19 +15,21 @@ import (
 
 // listenUnix binds a Unix socket with the mode that the configuration gives
 // it. The file returned tells it from one that another process puts there.
-func listenUnix(path string, mode config.FileMode) (net.Listener, fs.FileInfo, error) {
+func listenUnix(path string, mode config.FileMode) (*net.UnixListener, fs.FileInfo, error) {
 	if err := removeStale(path); err != nil {
 		return nil, nil, err
 	}
 	lc := net.ListenConfig{Control: ownerOnly}
-	ln, err := lc.Listen(context.Background(), "unix", path)
+	l, err := lc.Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, nil, err
 	}
-	if u, ok := ln.(*net.UnixListener); ok {
-		// It would remove whatever lies there by then: removeOwn looks first.
-		u.SetUnlinkOnClose(false)
+	ln, ok := l.(*net.UnixListener)
+	if !ok {
+		return nil, nil, errors.Join(errors.New("this is no Unix socket"), l.Close())
 	}
+	// It would remove whatever lies there by then: removeOwn looks first.
+	ln.SetUnlinkOnClose(false)
 	file, err := os.Lstat(path)
 	if err == nil {
 		err = os.Chmod(path, fs.FileMode(mode))

@@ -127,7 +127,7 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, ro inspe
 	if err != nil {
 		return err
 	}
-	page, err := listenPage(cfg.Inspector, s.reportFiles("listener", "inspector"))
+	page, err := s.binder.listenPage(cfg.Inspector, s.reportFiles("listener", "inspector"))
 	if err != nil {
 		return err
 	}

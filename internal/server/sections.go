@@ -1,0 +1,75 @@
+package server
+
+import (
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// section is state that a reload carries from the older process to the younger
+// one. What is not there, or cannot be read, starts anew: that never stops a
+// reload.
+type section struct {
+	name    string
+	version uint32 // of what save writes; restore reads no other
+	save    func() ([]byte, error)
+	// restore takes what an older process saved that long ago, before anything
+	// here is used. After an error it is as if nothing had been there.
+	restore func(data []byte, age time.Duration) error
+}
+
+// sections are all of them. Who adds state that crosses a reload adds a line.
+func (s *Server) sections() []section {
+	all := []section{
+		{"tickets", 1, plain(s.tickets.Snapshot), ageless(s.tickets.Restore)},
+	}
+	for name, b := range s.breakers {
+		all = append(all, section{"breaker/" + name, 1, plain(b.Snapshot), ageless(b.Restore)})
+	}
+	for name, k := range s.backends {
+		all = append(all, section{"backend/" + name, 1, plain(k.Snapshot), ageless(k.Restore)})
+	}
+	return all
+}
+
+// plain is a way to save that cannot fail.
+func plain(save func() []byte) func() ([]byte, error) {
+	return func() ([]byte, error) { return save(), nil }
+}
+
+// ageless is a way to restore what does not age.
+func ageless(restore func([]byte) error) func([]byte, time.Duration) error {
+	return func(data []byte, _ time.Duration) error { return restore(data) }
+}
+
+// Saved is a section as an older process saved it.
+type Saved struct {
+	Version uint32
+	Data    []byte
+	Age     time.Duration
+}
+
+// Estate is the state that an older process left.
+type Estate interface {
+	// Section returns a section by its name; false if there is none that is
+	// whole.
+	Section(name string) (Saved, bool)
+}
+
+// restore takes over what an older process left.
+func (s *Server) restore(from Estate) {
+	for _, x := range s.sections() {
+		saved, ok := from.Section(x.name)
+		if !ok {
+			continue
+		}
+		err := fmt.Errorf("it has version %d, this loomd reads %d", saved.Version, x.version)
+		if saved.Version == x.version {
+			err = x.restore(saved.Data, saved.Age)
+		}
+		if err != nil {
+			s.log.Warn("state of the process before is not taken over", zap.String("section", x.name), zap.Error(err))
+		}
+	}
+}
