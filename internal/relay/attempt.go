@@ -93,7 +93,7 @@ func (c *Call) Attempt(b *h2.Batch, conn *h2.Conn, e *backend.Endpoint) error {
 	if !all {
 		c.resend(b, k)
 	}
-	if len(k.body) > c.conn.relay.opts.KeptRequest {
+	if len(k.body) > c.tables.rules.KeptRequest {
 		// More came while it waited than is kept for another attempt.
 		c.conn.relay.opts.Counters.KeptRequests.Add(1)
 		c.release(b)

@@ -60,8 +60,8 @@ func benchmarkCalls(b *testing.B, rule route.Rule) {
 		b.Fatal(err)
 	}
 	r, err := relay.New(relay.Options{
-		Routes: table, Backends: map[string]*backend.Backend{"b": k},
-		H2: opts, KeptRequest: 64 << 10, Counters: new(relay.Counters),
+		Rules: relay.Rules{Routes: table, Backends: map[string]*backend.Backend{"b": k}, KeptRequest: 64 << 10},
+		H2:    opts, Counters: new(relay.Counters),
 	})
 	if err != nil {
 		b.Fatal(err)

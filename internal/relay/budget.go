@@ -20,7 +20,14 @@ const (
 type budget struct {
 	// Immutable.
 	percent uint64
-	epoch   time.Time // seconds are counted from it, so that no clock is set back
+	*spending
+}
+
+// spending is what went by in the last seconds. The budgets of a route share
+// it, when one takes the place of the other.
+type spending struct {
+	// Immutable.
+	epoch time.Time // seconds are counted from it, so that no clock is set back
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -32,7 +39,7 @@ type budget struct {
 type budgetSlot struct{ calls, retries uint64 }
 
 func newBudget(percent int) *budget {
-	return &budget{percent: uint64(percent), epoch: time.Now()}
+	return &budget{uint64(percent), &spending{epoch: time.Now()}}
 }
 
 // call counts a call.
@@ -58,7 +65,7 @@ func (g *budget) take(now time.Time) bool {
 
 // turnLocked empties the slots of seconds that are too long ago and returns
 // that of now.
-func (g *budget) turnLocked(now time.Time) *budgetSlot {
+func (g *spending) turnLocked(now time.Time) *budgetSlot {
 	second := int64(now.Sub(g.epoch) / time.Second)
 	if second-g.second > budgetSlots {
 		g.second = second - budgetSlots // all of them are too old

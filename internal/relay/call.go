@@ -19,6 +19,7 @@ import (
 type Call struct {
 	// Immutable once the headers came.
 	conn     *downstream // that it came in on
+	tables   *Tables     // that were in force when it began
 	id       uint64
 	started  time.Time
 	allowed  time.Duration // from started to the deadline; 0: it has none
@@ -65,7 +66,7 @@ func (d *downLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 	}
 	c.started = b.Now
 	c.id = c.conn.relay.lastCall.Add(1)
-	c.conn.relay.openCalls.Add(1)
+	c.tables = c.conn.relay.enter()
 	c.request = readRequest(fields)
 	c.upEnd = end
 	if o := c.conn.relay.opts.Observer; o != nil {
@@ -94,7 +95,7 @@ func (c *Call) begin(b *h2.Batch, fields []h2.Field, end bool) {
 	if caller.IdentityMetadata != "" {
 		fields = caller.introduce(fields)
 	}
-	c.route = c.conn.relay.opts.Routes.FindAs(caller.Identity, c.request.path, c.request.authority, fields)
+	c.route = c.tables.rules.Routes.FindAs(caller.Identity, c.request.path, c.request.authority, fields)
 	switch {
 	case c.route == nil:
 		c.refuse(b, &refusal{codes.Unimplemented, ReasonNoRoute, "no route for " + c.request.path})
@@ -162,10 +163,10 @@ func (d *downLeg) Data(b *h2.Batch, _ *h2.Stream, p []byte, end bool) {
 func (c *Call) keep(b *h2.Batch, taken bool, p []byte, end bool) bool {
 	k := c.kept
 	k.end = end
-	most := c.conn.relay.opts.KeptRequest
+	most := c.tables.rules.KeptRequest
 	if !taken {
 		// The stream's window bounds what can come before an attempt takes it.
-		most += c.conn.relay.opts.H2.Limits.MaxWindow
+		most += c.conn.caller.H2.Limits.MaxWindow
 	}
 	if (!taken || !k.hopeless(p, most)) && k.add(p, most, c.conn.relay.opts.H2.Budget) {
 		if !taken {
@@ -315,7 +316,7 @@ func (c *Call) release(b *h2.Batch) {
 }
 
 // routing is the route of the call at work.
-func (c *Call) routing() *routing { return c.conn.relay.routes[c.route.Index] }
+func (c *Call) routing() *routing { return c.tables.routes[c.route.Index] }
 
 func (c *Call) routeName() string {
 	if c.route == nil {

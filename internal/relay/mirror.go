@@ -28,8 +28,12 @@ type mirroring struct {
 	// Immutable.
 	upstream *upstream
 	percent  float64
+	*copies
+}
 
-	open    atomic.Int64 // copies under way
+// copies are those that a route has under way, whichever rules they began with.
+type copies struct {
+	open    atomic.Int64
 	waiting atomic.Int64 // those that have no connection
 }
 
@@ -39,6 +43,7 @@ type mirroring struct {
 type mirror struct {
 	// Immutable.
 	relay  *Relay
+	tables *Tables
 	to     *mirroring
 	fields []h2.Field
 
@@ -69,7 +74,8 @@ func (c *Call) mirror(b *h2.Batch, fields []h2.Field, end bool) {
 	}
 	to.open.Add(1)
 	to.waiting.Add(1)
-	m := &mirror{relay: c.conn.relay, to: to, fields: to.upstream.rename(fields), queued: true, ended: end}
+	c.tables.copies.Add(1)
+	m := &mirror{relay: c.conn.relay, tables: c.tables, to: to, fields: to.upstream.rename(fields), queued: true, ended: end}
 	c.mu.Lock()
 	c.copy = m
 	c.mu.Unlock()
@@ -129,7 +135,7 @@ func (m *mirror) send(b *h2.Batch, p []byte, end bool) {
 		return
 	}
 	m.ended = end
-	most := m.relay.opts.KeptRequest
+	most := m.tables.rules.KeptRequest
 	switch {
 	case m.endpoint != nil && m.stream.Queued()+len(p) <= most:
 		m.stream.Send(b, p, end, nil)
@@ -236,6 +242,7 @@ func (m *mirror) end(b *h2.Batch) {
 	if m.endpoint != nil {
 		m.endpoint.Done(b.Now, backend.Neither)
 	}
+	m.tables.dropCopy()
 }
 
 // letGo frees what was kept for the time of waiting.

@@ -69,8 +69,11 @@ func BenchmarkRejected(b *testing.B) {
 	}
 	watch := new(stopwatch)
 	r, err := relay.New(relay.Options{
-		Routes: table, Backends: map[string]*backend.Backend{"b": k}, H2: opts, KeptRequest: 64 << 10, Counters: new(relay.Counters),
-		Breakers: map[string]relay.Breaker{"b": &refusing{relay.Rejection{RetryIn: time.Second}}}, Observer: watch,
+		Rules: relay.Rules{
+			Routes: table, Backends: map[string]*backend.Backend{"b": k}, KeptRequest: 64 << 10,
+			Breakers: map[string]relay.Breaker{"b": &refusing{relay.Rejection{RetryIn: time.Second}}},
+		},
+		H2: opts, Counters: new(relay.Counters), Observer: watch,
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -2,12 +2,11 @@ package relay
 
 import (
 	"net"
+	"sync"
 	"sync/atomic"
 
-	"loom/internal/backend"
 	"loom/internal/callevent"
 	"loom/internal/h2"
-	"loom/internal/route"
 )
 
 // Observer is told which calls begin and end. It is called on the goroutines
@@ -20,22 +19,12 @@ type Observer interface {
 	Ended(s *callevent.Summary)
 }
 
-// Options configures a Relay. All but Breakers, Policies and Observer are
-// required.
+// Options configures a Relay. All but Observer are required.
 type Options struct {
-	Routes   *route.Table
-	Backends map[string]*backend.Backend // by name; all that Routes speaks of
-	// Breakers guard backends, by their names. A backend without one is always
-	// called, and costs nothing.
-	Breakers map[string]Breaker
-	// Policies say how backends are treated, by their names; those without get
-	// [DefaultPolicy].
-	Policies map[string]Policy
+	Rules    Rules       // of the first calls
 	H2       *h2.Options // of downstream connections
-	// KeptRequest is how many bytes of a request are kept for a second try.
-	KeptRequest int
-	Counters    *Counters
-	Observer    Observer // nil: nobody watches
+	Counters *Counters
+	Observer Observer // nil: nobody watches
 }
 
 // Counters counts how often each limit of the relay was hit. It may be read
@@ -56,23 +45,24 @@ type Counters struct {
 // safe for concurrent use.
 type Relay struct {
 	// Immutable.
-	opts      Options
-	routes    []*routing // in the order of the table
-	lastCall  atomic.Uint64
-	openCalls atomic.Int64
+	opts Options
+
+	tables   atomic.Pointer[Tables] // in force; replaced under mu
+	lastCall atomic.Uint64
+
+	mu sync.Mutex // a leaf
+	// Guarded by mu.
+	replaced []*Tables // by whose rules calls are still open
 }
 
 // New returns a relay. It fails if a route speaks of a backend that is not there.
 func New(o Options) (*Relay, error) {
 	r := &Relay{opts: o}
-	all := upstreams(&o)
-	for _, rt := range o.Routes.Routes() {
-		g, err := newRouting(rt, all)
-		if err != nil {
-			return nil, err
-		}
-		r.routes = append(r.routes, g)
+	t, err := r.Prepare(o.Rules)
+	if err != nil {
+		return nil, err
 	}
+	r.tables.Store(t)
 	return r, nil
 }
 
@@ -87,9 +77,6 @@ func (r *Relay) Conn(nc net.Conn, c Caller) *h2.Conn {
 	}
 	return h2.NewServer(nc, c.H2, &downstream{relay: r, caller: c})
 }
-
-// OpenCalls returns how many calls are open.
-func (r *Relay) OpenCalls() int { return int(r.openCalls.Load()) }
 
 // Calls returns how many calls there ever were.
 func (r *Relay) Calls() uint64 { return r.lastCall.Load() }

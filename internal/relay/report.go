@@ -55,7 +55,7 @@ func (c *Call) report(b *h2.Batch, ender callevent.Ender, reason string) {
 		c.try.settle(b, Excluded, "") // unless it is settled already
 	}
 	c.copy.leave(b)
-	c.conn.relay.openCalls.Add(-1)
+	c.tables.leave()
 	if o := c.conn.relay.opts.Observer; o != nil {
 		s := summaryPool.Get().(*callevent.Summary)
 		*s = callevent.Summary{

@@ -24,6 +24,7 @@ type rig struct {
 	opts     rigOptions
 	relay    *relay.Relay
 	backend  *backend.Backend
+	backends map[string]*backend.Backend
 	counters *h2.Counters
 	budget   *h2.Budget
 	observer *observer
@@ -87,7 +88,7 @@ func newRig(t *testing.T, change ...func(*rigOptions)) *rig {
 	upstream.KeepaliveInterval, upstream.KeepaliveTimeout = o.keepalive, o.keepalive
 	t.Cleanup(r.stop)
 	dial := r.listenUpstream()
-	backends := make(map[string]*backend.Backend)
+	r.backends = make(map[string]*backend.Backend)
 	open := func(name string, addresses ...string) *backend.Backend {
 		var targets []backend.Target
 		for _, a := range addresses {
@@ -101,7 +102,7 @@ func newRig(t *testing.T, change ...func(*rigOptions)) *rig {
 		if err != nil {
 			t.Fatal(err)
 		}
-		backends[name] = k
+		r.backends[name] = k
 		return k
 	}
 	for i, address := range o.targets {
@@ -113,18 +114,23 @@ func newRig(t *testing.T, change ...func(*rigOptions)) *rig {
 		r.listenOther(name).backend = open(name, name)
 	}
 	r.backend = open("b", o.targets...)
-	table, err := route.Compile(o.rules)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.relay, err = relay.New(relay.Options{
-		Routes: table, Backends: backends, Breakers: o.breakers, Policies: o.policies,
-		H2: h2o(), KeptRequest: o.keptRequest, Observer: r.observer, Counters: &r.calls,
-	})
+	var err error
+	r.relay, err = relay.New(relay.Options{Rules: r.rules(o.rules...), H2: h2o(), Observer: r.observer, Counters: &r.calls})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// rules are those of the rig with the routes given.
+func (r *rig) rules(routes ...route.Rule) relay.Rules {
+	r.t.Helper()
+	table, err := route.Compile(routes)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	o := &r.opts
+	return relay.Rules{Routes: table, Backends: r.backends, Breakers: o.breakers, Policies: o.policies, KeptRequest: o.keptRequest}
 }
 
 // listenOther has something answer at a further address, in memory.

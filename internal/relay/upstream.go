@@ -57,7 +57,7 @@ type routing struct {
 }
 
 // upstreams returns the backends of o by name.
-func upstreams(o *Options) map[string]*upstream {
+func upstreams(o *Rules) map[string]*upstream {
 	all := make(map[string]*upstream, len(o.Backends))
 	for name, k := range o.Backends {
 		p, given := o.Policies[name]
@@ -69,10 +69,15 @@ func upstreams(o *Options) map[string]*upstream {
 	return all
 }
 
-func newRouting(rt *route.Route, all map[string]*upstream) (*routing, error) {
+// newRouting puts a route to work. before is that of the same name which it
+// takes the place of: its bounds go on; nil if there is none.
+func newRouting(rt *route.Route, all map[string]*upstream, before *routing) (*routing, error) {
 	g := new(routing)
 	if p := rt.Rule.Retry; p != nil {
 		g.budget = newBudget(p.BudgetPercent)
+		if before != nil && before.budget != nil {
+			g.budget.spending = before.budget.spending
+		}
 	}
 	for _, w := range rt.Rule.Backends {
 		u := all[w.Name]
@@ -90,7 +95,10 @@ func newRouting(rt *route.Route, all map[string]*upstream) (*routing, error) {
 		if u == nil {
 			return nil, fmt.Errorf("route %q: no backend %q to mirror to", rt.Rule.Name, m.Backend)
 		}
-		g.mirroring = &mirroring{upstream: u, percent: m.Percent}
+		g.mirroring = &mirroring{upstream: u, percent: m.Percent, copies: new(copies)}
+		if before != nil && before.mirroring != nil {
+			g.mirroring.copies = before.mirroring.copies
+		}
 	}
 	return g, nil
 }

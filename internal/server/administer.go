@@ -32,7 +32,7 @@ func (s *Server) openAdmin(w *watch, cfg *config.Config, o Options, panels inspe
 		Log: o.Log.Named("admin"), Group: cfg.Admin.Group, ReadOnly: cfg.Admin.ReadOnly,
 		Counters: &s.counters.Admin,
 		Panels:   panels, Records: w.records, Store: w.store, Control: controls{s},
-		Running:      func() *config.Config { return cfg },
+		Running:      func() *config.Config { return s.now().cfg },
 		Env:          os.LookupEnv,
 		Look:         func(c *config.Config) []config.Finding { return CheckFiles(c, time.Now(), true) },
 		InspectorURL: s.InspectorURL,
@@ -81,7 +81,7 @@ func (c controls) DrainEndpoint(backend, endpoint string, drained bool) error {
 
 // ControlBreaker does what an operator tells a breaker.
 func (c controls) ControlBreaker(backend, action, by string) error {
-	if c.server.backends[backend] == nil {
+	if c.server.now().backends[backend] == nil {
 		return &admin.NotFoundError{What: fmt.Sprintf("there is no backend %q", backend)}
 	}
 	if err := c.server.controlBreaker(backend, action, by); err != nil {

@@ -12,6 +12,25 @@ import (
 	"loom/internal/metrics"
 )
 
+// openBackend makes a backend. Its breaker, if it has one, is there.
+func (s *Server) openBackend(f *inForce, c *config.Backend) error {
+	o := backendOptions(c, f.limits, s.budget, s.counters)
+	o.TLS = f.tls[o.Name]
+	o.Moved = func() { s.watch.schemas.cache.Drop(o.Name) }
+	o.Event = func(ev backend.Event) { s.endpointMoved(o.Name, ev) }
+	o.Recovered = func() {
+		if b := s.now().breakers[o.Name]; b != nil {
+			b.Probe("an endpoint is healthy again")
+		}
+	}
+	k, err := backend.New(o)
+	if err != nil {
+		return err
+	}
+	f.backends[o.Name] = k
+	return nil
+}
+
 // balanced turns what cfg says of the choice of endpoints into options.
 func balanced(o *backend.Options, c *config.Backend) {
 	o.SlowStart = time.Duration(c.SlowStart)
@@ -65,7 +84,7 @@ func (s *Server) endpointMoved(of string, ev backend.Event) {
 // drainEndpoint has an endpoint of a backend take no new calls, or take them
 // again.
 func (s *Server) drainEndpoint(of, endpoint string, drained bool) error {
-	k := s.backends[of]
+	k := s.now().backends[of]
 	switch {
 	case k == nil:
 		return fmt.Errorf("there is no backend %q", of)
@@ -76,16 +95,16 @@ func (s *Server) drainEndpoint(of, endpoint string, drained bool) error {
 	}
 }
 
-func (s *Server) backendViews(cfg *config.Config, t *tally) []inspector.BackendView {
-	now := time.Now()
+func (s *Server) backendViews() []inspector.BackendView {
+	f, now := s.now(), time.Now()
 	var views []inspector.BackendView
-	for i := range cfg.Backends {
-		b := &cfg.Backends[i]
-		st := s.backends[b.Name].Status()
+	for i := range f.cfg.Backends {
+		b := &f.cfg.Backends[i]
+		st := f.backends[b.Name].Status()
 		v := inspector.BackendView{
-			Name: b.Name, Waiting: st.Waiting, Load: t.backends[b.Name].view(now), Balance: b.Balance, Panic: st.Panic, Problems: problems(&st, now),
+			Name: b.Name, Waiting: st.Waiting, Load: s.watch.tally.backend(b.Name).view(now), Balance: b.Balance, Panic: st.Panic, Problems: problems(&st, now),
 		}
-		if c := s.tls[b.Name]; c != nil {
+		if c := f.tls[b.Name]; c != nil {
 			v.Problems = append(v.Problems, c.Status()...)
 		}
 		for _, target := range b.Targets {
@@ -135,8 +154,9 @@ func endpointView(e *backend.EndpointStatus) inspector.EndpointView {
 
 // backendFigures are the backends for a scrape.
 func (s *Server) backendFigures() []metrics.Backend {
-	all := make([]metrics.Backend, 0, len(s.backends))
-	for name, k := range s.backends {
+	backends := s.now().backends
+	all := make([]metrics.Backend, 0, len(backends))
+	for name, k := range backends {
 		st := k.Status()
 		b := metrics.Backend{
 			Name: name, Endpoints: make(map[string]int), InFlight: st.InFlight, Waiting: st.Waiting, Panic: st.Panic,

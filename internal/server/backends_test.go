@@ -17,7 +17,7 @@ import (
 // endpoint is the view of the only endpoint of backend b.
 func (r *running) endpoint() inspector.EndpointView {
 	r.t.Helper()
-	all := r.backendViews(r.cfg, r.watch.tally)
+	all := r.backendViews()
 	if len(all) != 1 || len(all[0].Endpoints) != 1 {
 		r.t.Fatalf("backends %+v", all)
 	}

@@ -49,29 +49,26 @@ func verdict(v relay.Verdict) breaker.Verdict {
 	}
 }
 
-// openBreakers makes the breakers that cfg asks for.
-func (s *Server) openBreakers(cfg *config.Config) error {
-	log := s.log.Named("breaker")
-	for i := range cfg.Backends {
-		c := &cfg.Backends[i]
-		if c.Breaker == nil {
-			continue
-		}
-		b, err := breaker.New(breaker.Options{
-			Name:     c.Name,
-			Settings: breakerSettings(c),
-			OnEvent:  func(e breaker.Event) { s.breakerMoved(log, e) },
-		})
-		if err != nil {
-			return err
-		}
-		s.breakers[c.Name] = b
+// openBreaker makes the breaker of a backend, if it is to have one.
+func (s *Server) openBreaker(f *inForce, c *config.Backend) error {
+	if c.Breaker == nil {
+		return nil
 	}
+	log := s.log.Named("breaker")
+	b, err := breaker.New(breaker.Options{
+		Name:     c.Name,
+		Settings: breakerSettings(c),
+		OnEvent:  func(e breaker.Event) { s.breakerMoved(log, e) },
+	})
+	if err != nil {
+		return err
+	}
+	f.breakers[c.Name] = b
 	return nil
 }
 
 func (s *Server) closeBreakers() {
-	for _, b := range s.breakers {
+	for _, b := range s.now().breakers {
 		b.Stop()
 	}
 }
@@ -99,15 +96,6 @@ func breakerSettings(of *config.Backend) breaker.Settings {
 	return s
 }
 
-// guards are the breakers for the relay.
-func (s *Server) guards() map[string]relay.Breaker {
-	all := make(map[string]relay.Breaker, len(s.breakers))
-	for name, b := range s.breakers {
-		all[name] = guard{b}
-	}
-	return all
-}
-
 // breakerMoved writes a change of state down, once.
 func (s *Server) breakerMoved(log *zap.Logger, e breaker.Event) {
 	if m := s.watch.monitor; m != nil {
@@ -131,8 +119,9 @@ func (s *Server) breakerMoved(log *zap.Logger, e breaker.Event) {
 
 // breakerFigures are the breakers for a scrape.
 func (s *Server) breakerFigures() []metrics.Breaker {
-	all := make([]metrics.Breaker, 0, len(s.breakers))
-	for name, b := range s.breakers {
+	breakers := s.now().breakers
+	all := make([]metrics.Breaker, 0, len(breakers))
+	for name, b := range breakers {
 		st := b.Status()
 		all = append(all, metrics.Breaker{
 			Backend: name, State: st.State.String(), Rejected: st.Totals.Rejected, Late: st.Totals.Late, ProbeTimeouts: st.Totals.ProbeTimeouts,
@@ -150,11 +139,11 @@ func breakerStates() []string {
 }
 
 // breakerViews are in the order of the backends.
-func (s *Server) breakerViews(cfg *config.Config) []inspector.BreakerView {
-	now := time.Now()
+func (s *Server) breakerViews() []inspector.BreakerView {
+	f, now := s.now(), time.Now()
 	var views []inspector.BreakerView
-	for i := range cfg.Backends {
-		b := s.breakers[cfg.Backends[i].Name]
+	for i := range f.cfg.Backends {
+		b := f.breakers[f.cfg.Backends[i].Name]
 		if b == nil {
 			continue
 		}
@@ -180,7 +169,7 @@ func (s *Server) breakerViews(cfg *config.Config) []inspector.BreakerView {
 // controlBreaker does what an operator tells the breaker of a backend: open,
 // close, auto or reset. by says who it is.
 func (s *Server) controlBreaker(backend, action, by string) error {
-	b := s.breakers[backend]
+	b := s.now().breakers[backend]
 	if b == nil {
 		return fmt.Errorf("backend %q has no breaker", backend)
 	}

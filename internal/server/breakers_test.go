@@ -67,7 +67,7 @@ routes: [{name: all, backend: b}]
 
 func (r *running) wantState(want breaker.State) {
 	r.t.Helper()
-	eventually(r.t, "the breaker is "+want.String(), func() bool { return r.breakers["b"].Status().State == want })
+	eventually(r.t, "the breaker is "+want.String(), func() bool { return r.now().breakers["b"].Status().State == want })
 }
 
 // askMany makes calls one after the other, and returns the codes.
@@ -130,7 +130,7 @@ func (r *running) wantMoves(want ...string) {
 
 func breakerView(t *testing.T, r *running, name string) inspector.BreakerView {
 	t.Helper()
-	all := r.breakerViews(r.cfg)
+	all := r.breakerViews()
 	i := slices.IndexFunc(all, func(v inspector.BreakerView) bool { return v.Backend == name })
 	if i < 0 {
 		t.Fatalf("no breaker %s in %+v", name, all)
@@ -216,7 +216,7 @@ func TestNoBreakerNoPanel(t *testing.T) {
 	if got := askMany(r.client(0), 30); slices.Contains(got, codes.Unavailable) {
 		t.Errorf("callers saw %v", got)
 	}
-	if v := r.breakerViews(r.cfg); len(v) != 0 {
+	if v := r.breakerViews(); len(v) != 0 {
 		t.Errorf("the panel shows %+v", v)
 	}
 }

@@ -91,7 +91,7 @@ func serveOn(t *testing.T, ln net.Listener) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.listeners = append(s.listeners, &listener{
+	s.now().listeners = append(s.now().listeners, &listener{
 		name: "plain", net: ln, most: 10, done: make(chan struct{}), guests: make(map[*guest]struct{}),
 	})
 	return run(t, s, log)

@@ -17,7 +17,7 @@ func (s *Server) info(o Options, generation uint64) inspector.Info {
 		Generation: generation,
 		Version:    o.Version,
 		Listeners:  s.listenerViews(),
-		Sample:     "grpcurl " + sampleSecurity(s.listeners[0]) + " " + sampleAddress(s.listeners[0].address()) + " list",
+		Sample:     "grpcurl " + sampleSecurity(s.now().listeners[0]) + " " + sampleAddress(s.now().listeners[0].address()) + " list",
 	}
 }
 
@@ -39,7 +39,7 @@ func sampleSecurity(l *listener) string {
 
 func (s *Server) listenerViews() []inspector.ListenerView {
 	var views []inspector.ListenerView
-	for _, l := range s.listeners {
+	for _, l := range s.now().listeners {
 		v := inspector.ListenerView{Name: l.name, Address: l.address(), TLS: l.secure != nil}
 		if l.secure != nil {
 			st := l.secure.Status()
@@ -56,24 +56,24 @@ func (s *Server) listenerViews() []inspector.ListenerView {
 }
 
 // panels are what the inspector shows beside the calls.
-func (s *Server) panels(w *watch, cfg *config.Config, o Options, generation uint64) inspector.Panels {
+func (s *Server) panels(cfg *config.Config, o Options, generation uint64) inspector.Panels {
 	started := time.Now()
 	shown := inspector.NewConfigView(o.ConfigPath, started, config.Show(cfg))
 	return inspector.Panels{
-		Routes:   func() []inspector.RouteView { return routeViews(cfg, w.tally) },
-		Backends: func() []inspector.BackendView { return s.backendViews(cfg, w.tally) },
-		Breakers: func() []inspector.BreakerView { return s.breakerViews(cfg) },
+		Routes:   s.routeViews,
+		Backends: s.backendViews,
+		Breakers: s.breakerViews,
 		Config:   func() inspector.ConfigView { return shown },
 		Status:   func() inspector.StatusView { return s.statusView(o, generation, started) },
 	}
 }
 
-func routeViews(cfg *config.Config, t *tally) []inspector.RouteView {
-	now := time.Now()
+func (s *Server) routeViews() []inspector.RouteView {
+	cfg, now := s.now().cfg, time.Now()
 	var views []inspector.RouteView
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
-		v := inspector.RouteView{Name: r.Name, Match: describeMatch(&r.Match), Load: t.routes[r.Name].view(now)}
+		v := inspector.RouteView{Name: r.Name, Match: describeMatch(&r.Match), Load: s.watch.tally.route(r.Name).view(now)}
 		if r.Deny != 0 {
 			v.Deny = r.Deny.String()
 		}

@@ -61,7 +61,7 @@ routes:
 `
 	cfg := parse(t, text)
 	r := serve(t, text)
-	p := r.panels(r.watch, cfg, Options{Version: "v1", ConfigPath: "loom.yaml"}, 5)
+	p := r.panels(cfg, Options{Version: "v1", ConfigPath: "loom.yaml"}, 5)
 	wantBackend(t, p, "up", "idle", 0)
 
 	cc := r.client(0)

@@ -157,13 +157,13 @@ func TestHalfOpen10LongStreamClosesAtHeadersAndItsLossReopensNothing(t *testing.
 	if err := long.RecvMsg(&in); status.Code(err) != codes.Unavailable {
 		t.Fatalf("the lost stream ended with %v", err)
 	}
-	eventually(t, "the loss is late, as it is half-open", func() bool { return r.breakers["b"].Status().Totals.Late == 1 })
+	eventually(t, "the loss is late, as it is half-open", func() bool { return r.now().breakers["b"].Status().Totals.Late == 1 })
 	askMany(cc, 1)
 	r.wantState(breaker.Closed)
 	again := stream(t, cc, lose)
 	again.want("hello")
 	again.send("go away")
-	eventually(t, "the loss is counted, now that it is closed", func() bool { return r.breakers["b"].Status().Consecutive == 1 })
+	eventually(t, "the loss is counted, now that it is closed", func() bool { return r.now().breakers["b"].Status().Consecutive == 1 })
 	r.wantState(breaker.Closed)
 }
 
@@ -171,12 +171,12 @@ func TestHalfOpen11SilentStreamMakesRoomAndGoesOn(t *testing.T) {
 	m := newTalker(t)
 	r, cc := halfOpened(t, m, "half_open: {probes: 1, probe_timeout: 200ms}")
 	silent := stream(t, cc, chat)
-	eventually(t, "it is a probe", func() bool { return r.breakers["b"].Status().Probing == 1 })
+	eventually(t, "it is a probe", func() bool { return r.now().breakers["b"].Status().Probing == 1 })
 	if got := askMany(cc, 1); got[0] != codes.Unavailable {
 		t.Errorf("beside the probe a call got %v", got)
 	}
-	eventually(t, "it has made room", func() bool { return r.breakers["b"].Status().Probing == 0 })
-	if st := r.breakers["b"].Status(); st.State != breaker.HalfOpen || st.Totals.ProbeTimeouts != 1 {
+	eventually(t, "it has made room", func() bool { return r.now().breakers["b"].Status().Probing == 0 })
+	if st := r.now().breakers["b"].Status(); st.State != breaker.HalfOpen || st.Totals.ProbeTimeouts != 1 {
 		t.Errorf("after probe_timeout: %+v", st)
 	}
 	if got := askMany(cc, 1); got[0] != codes.OK {
@@ -202,7 +202,7 @@ func TestHalfOpen03SilentUnaryProbeReopens(t *testing.T) {
 		in, out := []byte("q"), []byte(nil)
 		asked <- cc.Invoke(ctx, "/test.Moody/Hang", &in, &out)
 	}()
-	eventually(t, "the probe has failed", func() bool { return r.breakers["b"].Status().Totals.ProbeTimeouts == 1 })
+	eventually(t, "the probe has failed", func() bool { return r.now().breakers["b"].Status().Totals.ProbeTimeouts == 1 })
 	select {
 	case err := <-asked:
 		t.Errorf("the call ended with its probe: %v", err)
@@ -235,7 +235,7 @@ routes:
 	if n := m.calls.Load(); n != 4 {
 		t.Errorf("%d attempts reached the backend, want 4: one is a probe, which fails", n)
 	}
-	if n := r.breakers["b"].Status().Totals.Probes; n != 1 {
+	if n := r.now().breakers["b"].Status().Totals.Probes; n != 1 {
 		t.Errorf("%d probes, want 1", n)
 	}
 }
@@ -260,7 +260,7 @@ routes:
 		t.Errorf("callers saw %v", got)
 	}
 	eventually(t, "the copies have arrived", func() bool { return copies.calls.Load() == 10 })
-	if st := r.breakers["copies"].Status(); st.State != breaker.Closed || st.Totals != (breaker.Totals{}) {
+	if st := r.now().breakers["copies"].Status(); st.State != breaker.Closed || st.Totals != (breaker.Totals{}) {
 		t.Errorf("ten copies made it %+v", st)
 	}
 
@@ -271,10 +271,10 @@ routes:
 			t.Fatalf("a call of its own: %v", err)
 		}
 	}
-	eventually(t, "its breaker is half-open", func() bool { return r.breakers["copies"].Status().State == breaker.HalfOpen })
+	eventually(t, "its breaker is half-open", func() bool { return r.now().breakers["copies"].Status().State == breaker.HalfOpen })
 	copies.be(codes.OK)
 	askMany(cc, 10)
-	if st := r.breakers["copies"].Status(); st.State != breaker.HalfOpen || st.Totals.Probes != 0 {
+	if st := r.now().breakers["copies"].Status(); st.State != breaker.HalfOpen || st.Totals.Probes != 0 {
 		t.Errorf("ten copies made it %+v", st)
 	}
 }

@@ -38,9 +38,9 @@ var errTooManyHandshakes = errors.New("as many TLS handshakes as there may be at
 // receive takes what comes before HTTP/2 off a connection, and returns the one
 // that speaks it and what is known of the caller.
 func (s *Server) receive(l *listener, nc net.Conn) (net.Conn, relay.Caller, error) {
-	caller := l.caller
+	caller, rules := l.caller, &s.now().reception
 	if l.proxied {
-		h, err := s.readHeader(nc)
+		h, err := s.readHeader(nc, rules.header)
 		if err != nil {
 			return nil, caller, err
 		}
@@ -50,13 +50,13 @@ func (s *Server) receive(l *listener, nc net.Conn) (net.Conn, relay.Caller, erro
 		return nc, caller, nil
 	}
 	select {
-	case s.reception.handshakes <- struct{}{}:
-		defer func() { <-s.reception.handshakes }()
+	case rules.handshakes <- struct{}{}:
+		defer func() { <-rules.handshakes }()
 	default:
 		s.counters.TLSHandshakesRefused.Add(1)
 		return nil, caller, errTooManyHandshakes
 	}
-	secure, err := l.secure.Handshake(h2.NewWire(nc), time.Now().Add(s.reception.handshake))
+	secure, err := l.secure.Handshake(h2.NewWire(nc), time.Now().Add(rules.handshake))
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.counters.TLSHandshakeTimeouts.Add(1)
@@ -72,8 +72,8 @@ func (s *Server) receive(l *listener, nc net.Conn) (net.Conn, relay.Caller, erro
 	return secure, caller, nil
 }
 
-func (s *Server) readHeader(nc net.Conn) (proxyproto.Header, error) {
-	if err := nc.SetReadDeadline(time.Now().Add(s.reception.header)); err != nil {
+func (s *Server) readHeader(nc net.Conn, within time.Duration) (proxyproto.Header, error) {
+	if err := nc.SetReadDeadline(time.Now().Add(within)); err != nil {
 		return proxyproto.Header{}, err
 	}
 	h, err := proxyproto.Read(nc)

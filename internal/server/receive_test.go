@@ -127,7 +127,7 @@ func TestSilentTLSClients(t *testing.T) {
 	for range 3 {
 		silent = append(silent, r.dial(0))
 	}
-	eventually(t, "three handshakes go on", func() bool { return len(r.reception.handshakes) == 3 })
+	eventually(t, "three handshakes go on", func() bool { return len(r.now().reception.handshakes) == 3 })
 	beyond := r.dial(0)
 	_ = beyond.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := beyond.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
@@ -290,7 +290,7 @@ func TestHealthOverTLS(t *testing.T) {
 func TestIdleConnectionsToBackends(t *testing.T) {
 	text := strings.Replace(oneBackend(teller(t), anyPort), `"]}`, `"], idle_timeout: 1s}`, 1)
 	r := serve(t, text)
-	connections := func() int { return r.backends["b"].Status().Endpoints[0].Connections }
+	connections := func() int { return r.now().backends["b"].Status().Endpoints[0].Connections }
 	for range 2 {
 		if _, err := ask(r.client(0), call, "x"); err != nil {
 			t.Fatal(err)
@@ -308,7 +308,7 @@ func TestInsecureBackendIsWarnedOf(t *testing.T) {
 	if n := r.log.FilterMessageSnippet("insecure_skip_verify").Len(); n != 1 {
 		t.Errorf("%d warnings in the log", n)
 	}
-	views := r.backendViews(parse(t, text), newTally([]string{"all"}, []string{"b"}))
+	views := r.backendViews()
 	if got := views[0].Problems; len(got) != 1 || !strings.Contains(got[0], "insecure_skip_verify") {
 		t.Errorf("it shows %q", got)
 	}
@@ -331,7 +331,7 @@ func TestOwnCertificate(t *testing.T) {
 	if _, err := ask(cc, call, "x"); err != nil {
 		t.Error(err)
 	}
-	own, closer, err := r.dialOwn(r.listeners[0])
+	own, closer, err := r.dialOwn(r.now().listeners[0])
 	if err != nil {
 		t.Fatal(err)
 	}

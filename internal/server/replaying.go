@@ -14,7 +14,6 @@ import (
 
 	loomv1 "loom/api/loom/v1"
 	"loom/internal/capture"
-	"loom/internal/config"
 	"loom/internal/replay"
 )
 
@@ -23,7 +22,9 @@ import (
 // backend.
 func (s *Server) replayer(w *watch) *replay.Replayer {
 	return replay.New(replay.Options{
-		Route:  func(context.Context) (grpc.ClientConnInterface, io.Closer, error) { return s.dialOwn(s.listeners[0]) },
+		Route: func(context.Context) (grpc.ClientConnInterface, io.Closer, error) {
+			return s.dialOwn(s.now().listeners[0])
+		},
 		Direct: w.schemas.dial,
 	})
 }
@@ -54,7 +55,8 @@ func (s *Server) dialOwn(l *listener) (grpc.ClientConnInterface, io.Closer, erro
 
 // redact takes out of a call that passed no listener what capture would have
 // taken out of it, and what mode would not have recorded.
-func (s *schemas) redact(cfg *config.Config, mode capture.Mode, c *loomv1.Call) {
+func (s *schemas) redact(mode capture.Mode, c *loomv1.Call) {
+	cfg := s.now().cfg
 	for _, block := range [][]*loomv1.Metadata{c.GetRequestHeaders(), c.GetResponseHeaders(), c.GetTrailers()} {
 		for _, m := range block {
 			if slices.Contains(cfg.Capture.Redact.Metadata, m.GetName()) {

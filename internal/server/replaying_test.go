@@ -59,7 +59,7 @@ func TestRedactDirect(t *testing.T) {
 			if test.change != nil {
 				test.change(c)
 			}
-			s.redact(s.cfg, capture.Full, c)
+			s.redact(capture.Full, c)
 			all, err := proto.Marshal(c)
 			if err != nil {
 				t.Fatal(err)
@@ -90,7 +90,7 @@ func TestRedactDirectByMode(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			s := knowing(t, "")
 			c := direct("/acme.Users/Get", user())
-			s.redact(s.cfg, mode, c)
+			s.redact(mode, c)
 			if !c.GetOmission().GetBodiesOff() || !c.GetRequestHeaders()[0].GetRedacted() {
 				t.Errorf("the call is %v", c)
 			}
@@ -103,7 +103,7 @@ func TestRedactDirectByMode(t *testing.T) {
 	}
 	s := knowing(t, "capture: {message_bytes: 1KiB}\n")
 	c := direct("/acme.Users/Get", make([]byte, 5000))
-	s.redact(s.cfg, capture.Full, c)
+	s.redact(capture.Full, c)
 	if m := c.GetMessages()[0]; len(m.GetData()) != 1024 || !m.GetTruncated() || m.GetSize() != 5000 {
 		t.Errorf("%d of %d bytes are kept, truncated %v", len(m.GetData()), m.GetSize(), m.GetTruncated())
 	}

@@ -13,24 +13,21 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"loom/internal/capture"
-	"loom/internal/config"
 	"loom/internal/decode"
-	"loom/internal/pki"
 	"loom/internal/reflectcache"
 )
 
 // schemas is what decoding and redaction know of the backends' messages.
 type schemas struct {
 	// Immutable.
-	cfg      *config.Config
-	tls      map[string]*pki.Client // of backends, by name
+	now      func() *inForce
 	cache    *reflectcache.Cache
 	redactor *decode.Redactor
 	decoder  *decode.Decoder
 }
 
-func newSchemas(cfg *config.Config, tls map[string]*pki.Client, o Options) *schemas {
-	s := &schemas{cfg: cfg, tls: tls, redactor: decode.NewRedactor(cfg.Capture.Redact.Fields)}
+func newSchemas(now func() *inForce, o Options) *schemas {
+	s := &schemas{now: now, redactor: decode.NewRedactor(now().cfg.Capture.Redact.Fields)}
 	s.decoder = decode.New(decode.DefaultLimits(), s.redactor)
 	s.cache = reflectcache.New(reflectcache.Options{
 		Dial:     s.dial,
@@ -45,12 +42,13 @@ func newSchemas(cfg *config.Config, tls map[string]*pki.Client, o Options) *sche
 
 // dial opens a gRPC client to a backend, past the relay.
 func (s *schemas) dial(_ context.Context, name string) (grpc.ClientConnInterface, io.Closer, error) {
-	b := s.cfg.Backend(name)
+	f := s.now()
+	b := f.cfg.Backend(name)
 	if b == nil {
 		return nil, nil, fmt.Errorf("there is no backend %q", name)
 	}
 	secure := insecure.NewCredentials()
-	if c := s.tls[name]; c != nil {
+	if c := f.tls[name]; c != nil {
 		secure = credentials.NewTLS(c.Config("")) // grpc fills in the host of the target
 	}
 	conn, err := grpc.NewClient(b.Targets[0].Target, grpc.WithTransportCredentials(secure),
@@ -63,7 +61,7 @@ func (s *schemas) dial(_ context.Context, name string) (grpc.ClientConnInterface
 
 func (s *schemas) metadata(name string) metadata.MD {
 	md := metadata.MD{}
-	if b := s.cfg.Backend(name); b != nil && b.Reflection != nil {
+	if b := s.now().cfg.Backend(name); b != nil && b.Reflection != nil {
 		for _, f := range b.Reflection.Metadata {
 			md.Append(f.Name, f.Value)
 		}
@@ -72,7 +70,7 @@ func (s *schemas) metadata(name string) metadata.MD {
 }
 
 func (s *schemas) files(name string) []string {
-	if b := s.cfg.Backend(name); b != nil {
+	if b := s.now().cfg.Backend(name); b != nil {
 		return b.Descriptors
 	}
 	return nil
@@ -81,7 +79,7 @@ func (s *schemas) files(name string) []string {
 // ttl is how long the descriptors of a backend count as fresh; 0 if nothing is
 // said of it.
 func (s *schemas) ttl(name string) time.Duration {
-	if b := s.cfg.Backend(name); b != nil && b.Reflection != nil {
+	if b := s.now().cfg.Backend(name); b != nil && b.Reflection != nil {
 		return time.Duration(b.Reflection.TTL)
 	}
 	return 0

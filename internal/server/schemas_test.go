@@ -14,7 +14,8 @@ import (
 // openSchemas returns what is known by a loom.yaml.
 func openSchemas(t *testing.T, text string) *schemas {
 	t.Helper()
-	s := newSchemas(parse(t, text), nil, Options{Log: zap.NewNop()})
+	f := newInForce(parse(t, text))
+	s := newSchemas(func() *inForce { return f }, Options{Log: zap.NewNop()})
 	t.Cleanup(s.cache.Close)
 	return s
 }

@@ -24,10 +24,11 @@ func (s *Server) sections() []section {
 	all := []section{
 		{"tickets", 1, plain(s.tickets.Snapshot), ageless(s.tickets.Restore)},
 	}
-	for name, b := range s.breakers {
+	f := s.now()
+	for name, b := range f.breakers {
 		all = append(all, section{"breaker/" + name, 1, plain(b.Snapshot), ageless(b.Restore)})
 	}
-	for name, k := range s.backends {
+	for name, k := range f.backends {
 		all = append(all, section{"backend/" + name, 1, plain(k.Snapshot), ageless(k.Restore)})
 	}
 	return all

@@ -58,11 +58,11 @@ func TestStateIsTakenOver(t *testing.T) {
 	}
 	eventually(t, "the endpoint is there", func() bool { return first.drainEndpoint("b", nobody, true) == nil })
 	second, log := heirOf(t, saveAll(t, first.Server))
-	if st := second.breakers["b"].Status(); st.State != breaker.ForcedOpen {
+	if st := second.now().breakers["b"].Status(); st.State != breaker.ForcedOpen {
 		t.Errorf("the breaker is %s", st.State)
 	}
 	eventually(t, "the endpoint is drained", func() bool {
-		e := second.backends["b"].Status().Endpoints
+		e := second.now().backends["b"].Status().Endpoints
 		return len(e) == 1 && e[0].Drained
 	})
 	if n := log.FilterLevelExact(zap.WarnLevel).FilterMessageSnippet("not taken over").Len(); n != 0 {
@@ -90,11 +90,11 @@ func TestDamagedState(t *testing.T) {
 			left := saveAll(t, first.Server)
 			left["breaker/b"] = c.damage(left["breaker/b"])
 			second, log := heirOf(t, left)
-			if st := second.breakers["b"].Status(); st.State != breaker.Closed {
+			if st := second.now().breakers["b"].Status(); st.State != breaker.Closed {
 				t.Errorf("the breaker is %s", st.State)
 			}
 			eventually(t, "the endpoint is drained all the same", func() bool {
-				e := second.backends["b"].Status().Endpoints
+				e := second.now().backends["b"].Status().Endpoints
 				return len(e) == 1 && e[0].Drained
 			})
 			lines := log.FilterMessageSnippet("not taken over").All()

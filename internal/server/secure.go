@@ -14,12 +14,12 @@ import (
 
 // listenCalls binds a listener that calls come in on, with all that comes
 // before HTTP/2.
-func (s *Server) listenCalls(c *config.Listener, l *config.Limits, limits h2.Limits, own *tls.Certificate) (*listener, error) {
+func (s *Server) listenCalls(c *config.Listener, f *inForce, own *tls.Certificate) (*listener, error) {
 	secure, err := s.listenerTLS(c, own)
 	if err != nil {
 		return nil, fmt.Errorf("listener %q: %w", c.Name, err)
 	}
-	most := l.Connections
+	most, limits := f.cfg.Limits.Connections, f.limits
 	if c.Limits.Connections > 0 {
 		most = c.Limits.Connections
 	}

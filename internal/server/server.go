@@ -4,14 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
-	"loom/internal/backend"
-	"loom/internal/breaker"
 	"loom/internal/config"
 	"loom/internal/h2"
 	"loom/internal/pki"
@@ -43,18 +41,15 @@ type Options struct {
 // Server is a running configuration.
 type Server struct {
 	// Immutable.
-	log       *zap.Logger
-	counters  *Counters
-	binder    *binder
-	budget    *h2.Budget
-	relay     *relay.Relay
-	backends  map[string]*backend.Backend
-	breakers  map[string]*breaker.Breaker // of the backends that have one
-	listeners []*listener
-	watch     *watch
-	reception reception
-	tickets   *pki.Tickets
-	tls       map[string]*pki.Client // of backends, by name
+	log      *zap.Logger
+	counters *Counters
+	binder   *binder
+	budget   *h2.Budget
+	relay    *relay.Relay
+	watch    *watch
+	tickets  *pki.Tickets
+
+	force atomic.Pointer[inForce]
 
 	conns    sync.WaitGroup // connections that are served or refused
 	refusing chan struct{}  // holds a token for each peer that is being refused
@@ -66,14 +61,12 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		log:      o.Log,
 		counters: new(Counters),
 		binder:   newBinder(o.Inherited),
-		backends: make(map[string]*backend.Backend),
-		breakers: make(map[string]*breaker.Breaker),
+		tickets:  pki.NewTickets(),
 		refusing: make(chan struct{}, refusals),
 	}
-	s.reception, s.tickets = newReception(&cfg.Limits), pki.NewTickets()
-	limits := h2Limits(&cfg.Limits)
 	s.budget = h2.NewBudget(bufferedTotal(&cfg.Limits), &s.counters.H2)
-	if err := s.open(cfg, limits, o); err != nil {
+	s.force.Store(newInForce(cfg))
+	if err := s.open(cfg, o); err != nil {
 		s.closeListeners()
 		s.closeBackends()
 		s.closeBreakers()
@@ -86,17 +79,18 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 }
 
 // open builds the parts, and binds their sockets.
-func (s *Server) open(cfg *config.Config, limits h2.Limits, o Options) error {
+func (s *Server) open(cfg *config.Config, o Options) error {
+	f := s.now()
 	var err error
-	if s.tls, err = s.backendsTLS(cfg.Backends); err != nil {
+	if f.tls, err = s.backendsTLS(cfg.Backends); err != nil {
 		return err
 	}
 	for i := range cfg.Listeners {
-		l, err := s.listenCalls(&cfg.Listeners[i], &cfg.Limits, limits, o.Certificate)
+		l, err := s.listenCalls(&cfg.Listeners[i], f, o.Certificate)
 		if err != nil {
 			return err
 		}
-		s.listeners = append(s.listeners, l)
+		f.listeners = append(f.listeners, l)
 	}
 	if s.watch, err = s.newWatch(cfg, o); err != nil {
 		return err
@@ -105,7 +99,7 @@ func (s *Server) open(cfg *config.Config, limits h2.Limits, o Options) error {
 	if m := s.watch.monitor; m != nil {
 		ended = append(ended, m.metrics)
 	}
-	return s.build(cfg, limits, observe(s.watch.store, ended))
+	return s.build(f, observe(s.watch.store, ended))
 }
 
 func (s *Server) closeWatch() error {
@@ -124,39 +118,25 @@ func (s *Server) InspectorURL() string {
 	return s.watch.inspector.URL()
 }
 
-func (s *Server) build(cfg *config.Config, limits h2.Limits, observer relay.Observer) error {
-	table, err := compileRoutes(cfg.Routes)
-	if err != nil {
-		return fmt.Errorf("compile routes: %w", err)
-	}
-	if err := s.openBreakers(cfg); err != nil {
-		return err
-	}
-	policies := make(map[string]relay.Policy)
-	for i := range cfg.Backends {
-		policies[cfg.Backends[i].Name] = policy(&cfg.Backends[i])
-		o := backendOptions(&cfg.Backends[i], limits, s.budget, s.counters)
-		o.TLS = s.tls[o.Name]
-		o.Moved = func() { s.watch.schemas.cache.Drop(o.Name) }
-		o.Event = func(ev backend.Event) { s.endpointMoved(o.Name, ev) }
-		if b := s.breakers[o.Name]; b != nil {
-			o.Recovered = func() { b.Probe("an endpoint is healthy again") }
-		}
-		k, err := backend.New(o)
-		if err != nil {
+func (s *Server) build(f *inForce, observer relay.Observer) error {
+	for i := range f.cfg.Backends {
+		c := &f.cfg.Backends[i]
+		if err := s.openBreaker(f, c); err != nil {
 			return err
 		}
-		s.backends[o.Name] = k
+		if err := s.openBackend(f, c); err != nil {
+			return err
+		}
+	}
+	rules, err := f.rules()
+	if err != nil {
+		return err
 	}
 	s.relay, err = relay.New(relay.Options{
-		Routes:      table,
-		Backends:    s.backends,
-		Breakers:    s.guards(),
-		Policies:    policies,
-		H2:          &h2.Options{Limits: limits, Budget: s.budget, Counters: &s.counters.H2},
-		KeptRequest: int(cfg.Limits.KeptRequest),
-		Counters:    &s.counters.Relay,
-		Observer:    observer,
+		Rules:    rules,
+		H2:       &h2.Options{Limits: f.limits, Budget: s.budget, Counters: &s.counters.H2},
+		Counters: &s.counters.Relay,
+		Observer: observer,
 	})
 	return err
 }
@@ -169,7 +149,7 @@ func (s *Server) Serve(ctx, cut context.Context) {
 	defer stopWatching()
 	s.watch.start(watching)
 	var accepting sync.WaitGroup
-	for _, l := range s.listeners {
+	for _, l := range s.now().listeners {
 		s.log.Info("listening", zap.String("listener", l.name), zap.String("address", l.address()))
 		accepting.Go(func() { s.accept(l) })
 	}
@@ -190,7 +170,7 @@ func (s *Server) Serve(ctx, cut context.Context) {
 // drain ends the downstream connections: in order as long as cut allows.
 func (s *Server) drain(cut context.Context) {
 	b := h2.NewBatch()
-	for _, l := range s.listeners {
+	for _, l := range s.now().listeners {
 		l.drain(b)
 	}
 	b.Flush()
@@ -205,7 +185,7 @@ func (s *Server) drain(cut context.Context) {
 		if n := s.relay.OpenCalls(); n > 0 {
 			s.log.Warn("drain cut off", zap.Int("open_calls", n))
 		}
-		for _, l := range s.listeners {
+		for _, l := range s.now().listeners {
 			l.cut()
 		}
 		<-done
@@ -213,7 +193,7 @@ func (s *Server) drain(cut context.Context) {
 }
 
 func (s *Server) closeListeners() {
-	for _, l := range s.listeners {
+	for _, l := range s.now().listeners {
 		if err := l.close(); err != nil && !errors.Is(err, errListenerClosed) {
 			s.log.Warn("close listener", zap.String("listener", l.name), zap.Error(err))
 		}
@@ -221,7 +201,7 @@ func (s *Server) closeListeners() {
 }
 
 func (s *Server) closeBackends() {
-	for _, k := range s.backends {
+	for _, k := range s.now().backends {
 		k.Close()
 	}
 }
@@ -229,7 +209,7 @@ func (s *Server) closeBackends() {
 // Addresses returns where the listeners listen, in the order of the configuration.
 func (s *Server) Addresses() []string {
 	var all []string
-	for _, l := range s.listeners {
+	for _, l := range s.now().listeners {
 		all = append(all, l.address())
 	}
 	return all

@@ -8,26 +8,53 @@ import (
 	"time"
 
 	"loom/internal/callevent"
+	"loom/internal/config"
 	"loom/internal/inspector"
 )
 
 // tally counts the calls of each route and of each backend, for the panels.
 type tally struct {
-	// Immutable: the names that the configuration knows.
-	routes, backends map[string]*load
+	loads atomic.Pointer[loads]
 }
 
-func newTally(routes, backends []string) *tally {
-	t := &tally{routes: make(map[string]*load), backends: make(map[string]*load)}
-	now := time.Now()
-	for _, name := range routes {
-		t.routes[name] = newLoad(now)
-	}
-	for _, name := range backends {
-		t.backends[name] = newLoad(now)
-	}
+// loads are those of the names that a configuration knows. Nobody changes them.
+type loads struct{ routes, backends map[string]*load }
+
+func newTally(cfg *config.Config) *tally {
+	t := new(tally)
+	t.loads.Store(new(loads))
+	t.know(cfg)
 	return t
 }
+
+// know has the routes and backends of another configuration counted. Those that
+// stay go on.
+func (t *tally) know(cfg *config.Config) {
+	old, now := t.loads.Load(), time.Now()
+	next := &loads{routes: make(map[string]*load), backends: make(map[string]*load)}
+	for i := range cfg.Routes {
+		name := cfg.Routes[i].Name
+		next.routes[name] = orNew(old.routes[name], now)
+	}
+	for i := range cfg.Backends {
+		name := cfg.Backends[i].Name
+		next.backends[name] = orNew(old.backends[name], now)
+	}
+	t.loads.Store(next)
+}
+
+func orNew(l *load, now time.Time) *load {
+	if l == nil {
+		l = newLoad(now)
+	}
+	return l
+}
+
+// route returns what went through a route; nil if none is known by that name.
+func (t *tally) route(name string) *load { return t.loads.Load().routes[name] }
+
+// backend returns what went through a backend; nil if none is known by that name.
+func (t *tally) backend(name string) *load { return t.loads.Load().backends[name] }
 
 // run samples all loads until ctx ends.
 func (t *tally) run(ctx context.Context) {
@@ -38,8 +65,9 @@ func (t *tally) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			for _, loads := range []map[string]*load{t.routes, t.backends} {
-				for _, l := range loads {
+			all := t.loads.Load()
+			for _, some := range []map[string]*load{all.routes, all.backends} {
+				for _, l := range some {
 					l.tick(now)
 				}
 			}
@@ -49,10 +77,11 @@ func (t *tally) run(ctx context.Context) {
 
 // Ended counts a call.
 func (t *tally) Ended(s *callevent.Summary) {
-	if l := t.routes[s.Route]; l != nil {
+	all := t.loads.Load()
+	if l := all.routes[s.Route]; l != nil {
 		l.add(s)
 	}
-	if l := t.backends[s.Backend]; l != nil {
+	if l := all.backends[s.Backend]; l != nil {
 		l.add(s)
 	}
 }
@@ -140,8 +169,11 @@ func bound(b int) int64 {
 }
 
 // view is the load as people see it: calls and errors since the start, the rest
-// since the oldest sample.
+// since the oldest sample. That of nil is empty.
 func (l *load) view(now time.Time) inspector.LoadView {
+	if l == nil {
+		return inspector.LoadView{}
+	}
 	v := inspector.LoadView{Calls: l.calls.Load(), Errors: l.errors.Load()}
 	l.mu.Lock()
 	defer l.mu.Unlock()

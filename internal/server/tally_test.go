@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"loom/internal/callevent"
+	"loom/internal/config"
 )
 
 // TestBuckets goes through every bucket: each begins where the one before
@@ -76,11 +77,25 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
+// tallyOf counts for a configuration that knows these names.
+func tallyOf(routes, backends []string) *tally { return newTally(namesOnly(routes, backends)) }
+
+func namesOnly(routes, backends []string) *config.Config {
+	cfg := new(config.Config)
+	for _, name := range routes {
+		cfg.Routes = append(cfg.Routes, config.Route{Name: name})
+	}
+	for _, name := range backends {
+		cfg.Backends = append(cfg.Backends, config.Backend{Name: name})
+	}
+	return cfg
+}
+
 // TestRecent looks at a load now and then while its samples are taken.
 func TestRecent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTally([]string{"all"}, nil)
-		l := c.routes["all"]
+		c := tallyOf([]string{"all"}, nil)
+		l := c.route("all")
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
@@ -115,7 +130,7 @@ func TestRecent(t *testing.T) {
 // TestTally wants calls counted where they belong, and those of nobody passed
 // over.
 func TestTally(t *testing.T) {
-	c := newTally([]string{"all", "denied"}, []string{"users"})
+	c := tallyOf([]string{"all", "denied"}, []string{"users"})
 	for _, s := range []callevent.Summary{
 		{Route: "all", Backend: "users", HasCode: true, Took: time.Millisecond},
 		{Route: "all", Backend: "users", HasCode: true, Code: 14},
@@ -130,9 +145,9 @@ func TestTally(t *testing.T) {
 		l             *load
 		calls, errors uint64
 	}{
-		"route all":     {c.routes["all"], 3, 2},
-		"route denied":  {c.routes["denied"], 1, 1},
-		"backend users": {c.backends["users"], 3, 2},
+		"route all":     {c.route("all"), 3, 2},
+		"route denied":  {c.route("denied"), 1, 1},
+		"backend users": {c.backend("users"), 3, 2},
 	} {
 		if v := test.l.view(time.Now()); v.Calls != test.calls || v.Errors != test.errors {
 			t.Errorf("%s: %d calls and %d errors, want %d and %d", name, v.Calls, v.Errors, test.calls, test.errors)

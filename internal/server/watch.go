@@ -42,7 +42,7 @@ type watch struct {
 
 // newWatch builds what the configuration asks for, and binds its listeners.
 func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
-	w := &watch{log: o.Log, schemas: newSchemas(cfg, s.tls, o), tally: newTally(names(cfg))}
+	w := &watch{log: o.Log, schemas: newSchemas(s.now, o), tally: newTally(cfg)}
 	c := &cfg.Capture
 	generation := newGeneration(time.Now())
 	mode, err := captureMode(c.Mode)
@@ -62,13 +62,13 @@ func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
 	}
 	ro := inspector.RecordsOptions{
 		Store: w.store, Decoder: w.schemas.decoder, Schemas: w.schemas.cache,
-		Redact: func(c *loomv1.Call) { w.schemas.redact(cfg, w.store.Mode(), c) },
+		Redact: func(c *loomv1.Call) { w.schemas.redact(w.store.Mode(), c) },
 	}
 	if cfg.Inspector == nil || cfg.Inspector.Replay {
 		ro.Replayer = s.replayer(w)
 	}
 	w.records = inspector.NewRecords(ro)
-	panels := s.panels(w, cfg, o, generation)
+	panels := s.panels(cfg, o, generation)
 	if cfg.Inspector != nil {
 		if err := s.openInspector(w, cfg, o, ro, panels, generation); err != nil {
 			return w, err
@@ -76,16 +76,6 @@ func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
 	}
 	w.admin, err = s.openAdmin(w, cfg, o, panels)
 	return w, err
-}
-
-func names(cfg *config.Config) (routes, backends []string) {
-	for i := range cfg.Routes {
-		routes = append(routes, cfg.Routes[i].Name)
-	}
-	for i := range cfg.Backends {
-		backends = append(backends, cfg.Backends[i].Name)
-	}
-	return routes, backends
 }
 
 func captureMode(mode string) (capture.Mode, error) {

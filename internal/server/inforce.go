@@ -1,0 +1,61 @@
+package server
+
+import (
+	"fmt"
+
+	"loom/internal/backend"
+	"loom/internal/breaker"
+	"loom/internal/config"
+	"loom/internal/h2"
+	"loom/internal/pki"
+	"loom/internal/relay"
+)
+
+// inForce is all that one configuration made. Once it is in force nobody
+// changes it: another configuration makes another one, which takes over what
+// stays as it is.
+type inForce struct {
+	cfg       *config.Config
+	limits    h2.Limits
+	reception reception
+	tls       map[string]*pki.Client // of backends, by name
+	backends  map[string]*backend.Backend
+	breakers  map[string]*breaker.Breaker // of the backends that have one
+	listeners []*listener                 // in the order of the configuration
+}
+
+func newInForce(cfg *config.Config) *inForce {
+	return &inForce{
+		cfg:       cfg,
+		limits:    h2Limits(&cfg.Limits),
+		reception: newReception(&cfg.Limits),
+		backends:  make(map[string]*backend.Backend),
+		breakers:  make(map[string]*breaker.Breaker),
+	}
+}
+
+// now returns what is in force. Who needs several parts of it that belong
+// together asks once.
+func (s *Server) now() *inForce { return s.force.Load() }
+
+// rules are what the relay has to know of it.
+func (f *inForce) rules() (relay.Rules, error) {
+	table, err := compileRoutes(f.cfg.Routes)
+	if err != nil {
+		return relay.Rules{}, fmt.Errorf("compile routes: %w", err)
+	}
+	r := relay.Rules{
+		Routes:      table,
+		Backends:    f.backends,
+		Breakers:    make(map[string]relay.Breaker, len(f.breakers)),
+		Policies:    make(map[string]relay.Policy, len(f.backends)),
+		KeptRequest: int(f.cfg.Limits.KeptRequest),
+	}
+	for name, b := range f.breakers {
+		r.Breakers[name] = guard{b}
+	}
+	for i := range f.cfg.Backends {
+		r.Policies[f.cfg.Backends[i].Name] = policy(&f.cfg.Backends[i])
+	}
+	return r, nil
+}
