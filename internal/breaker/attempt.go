@@ -1,12 +1,9 @@
 package breaker
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
-// Ticket stands for an attempt that was allowed. It is a small value; the zero
-// one stands for none.
+// Ticket stands for an attempt that was allowed, until Done takes it back. It
+// is a small value, and is not copied; the zero one stands for none.
 type Ticket struct {
 	Attempt *Attempt // the breaker's own
 	// Probe: the breaker was half-open, and waits for the verdict. Give it as
@@ -22,14 +19,12 @@ type Prober interface {
 	Unary() bool
 }
 
-// Attempt is what a breaker knows of an attempt. It is small, for nearly all
-// are made in a spell.
+// Attempt is what a breaker knows of an attempt. All that are made in a spell
+// share one: nearly all are, and nothing is to be told of each of them.
 type Attempt struct {
 	// Immutable: one of the two is there.
 	spell *spell   // while which it was allowed
 	asked *inquiry // what gobreaker was asked for
-
-	settled atomic.Bool // the verdict came
 }
 
 // inquiry is an attempt that gobreaker allowed and waits for.
@@ -39,5 +34,6 @@ type inquiry struct {
 	epoch    uint64      // of the breaker, when it was allowed
 	deadline time.Time   // of a probe
 	prober   Prober      // of a probe
-	judged   bool        // the time limit of the probe gave the verdict
+	settled  bool        // the verdict came
+	judged   bool        // the time limit of the probe gave it instead
 }

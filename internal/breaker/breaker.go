@@ -142,19 +142,24 @@ func (b *Breaker) rejectLocked(now time.Time) Rejection {
 	return r
 }
 
-// Done says how an attempt ended. why is for people. Only the first Done of a
-// ticket counts, and only while the breaker is in the state in which it allowed
-// the attempt; later ones are counted as late.
-func (b *Breaker) Done(t Ticket, v Verdict, why string) {
+// Done says how an attempt ended, at now. why is for people. It takes the
+// ticket back, which is the zero one afterwards, so that only the first Done
+// counts; and that only while the breaker is in the state in which it allowed
+// the attempt: later ones are counted as late.
+func (b *Breaker) Done(now time.Time, t *Ticket, v Verdict, why string) {
 	a := t.Attempt
-	if a == nil || !a.settled.CompareAndSwap(false, true) {
-		return
-	}
-	if a.spell != nil && v == Success && b.succeed(a.spell) {
+	*t = Ticket{}
+	if a == nil || a.spell != nil && v == Success && b.succeed(a.spell, now) {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if q := a.asked; q != nil {
+		if q.settled {
+			return
+		}
+		q.settled = true
+	}
 	switch {
 	case a.spell != nil && a.spell != b.closed.Load(), a.asked != nil && b.pastLocked(a.asked):
 		b.totals.Late++

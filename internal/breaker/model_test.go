@@ -264,7 +264,7 @@ func (d *schedule) end() {
 	i := d.rng.IntN(len(d.m.calls))
 	c, v := d.m.calls[i], Verdict(d.rng.IntN(3))
 	d.log = append(d.log, "done: "+[]string{"excluded", "success", "failure"}[v])
-	d.Done(c.ticket, v, "UNAVAILABLE")
+	d.Breaker.Done(time.Now(), &c.ticket, v, "UNAVAILABLE")
 	d.m.done(c, v)
 	if d.rng.IntN(4) > 0 {
 		d.m.calls = slices.Delete(d.m.calls, i, i+1)

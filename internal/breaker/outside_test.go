@@ -154,7 +154,7 @@ func TestHalfOpen27SubscriberMayCallTheBreaker(t *testing.T) {
 		}
 		for range 5 {
 			ticket, _, _ := b.Allow(time.Now(), nil)
-			b.Done(ticket, Failure, "")
+			b.Done(time.Now(), &ticket, Failure, "")
 		}
 		pass(10*time.Second + 1)
 		b.Stop()

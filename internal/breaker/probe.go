@@ -98,7 +98,7 @@ func (b *Breaker) judgeSilence(s silence) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	a := s.attempt
-	if a.settled.Load() || b.pastLocked(a.asked) {
+	if a.asked.settled || b.pastLocked(a.asked) {
 		return // its verdict came while the prober was asked
 	}
 	b.totals.ProbeTimeouts++

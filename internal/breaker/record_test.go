@@ -84,7 +84,7 @@ func FuzzRestore(f *testing.F) {
 	b.Auto("the operator")
 	for range 5 {
 		ticket, _, _ := b.Allow(time.Now(), nil)
-		b.Done(ticket, Failure, "UNAVAILABLE")
+		b.Done(time.Now(), &ticket, Failure, "UNAVAILABLE")
 	}
 	f.Add(b.Snapshot())
 	b.Stop()

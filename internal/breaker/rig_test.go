@@ -81,6 +81,9 @@ func (r *rig) allow(p Prober) Ticket {
 	return t
 }
 
+// Done says now how an attempt ended.
+func (r *rig) Done(t Ticket, v Verdict, why string) { r.Breaker.Done(time.Now(), &t, v, why) }
+
 // rejected wants an attempt not to be allowed.
 func (r *rig) rejected() Rejection {
 	r.t.Helper()

@@ -10,6 +10,8 @@ import (
 // nothing to say to them. The rest, a success after a failure among it, takes
 // the lock as ever.
 type spell struct {
+	attempt Attempt // immutable: stands for all that are made in it
+
 	failing atomic.Bool  // there are failures in a row, which a success has to end
 	until   atomic.Int64 // since Breaker.origin: when the newest bucket of the window is over
 }
@@ -34,13 +36,13 @@ func (b *Breaker) pass() (Ticket, bool) {
 		return Ticket{}, false
 	}
 	b.counted.allowed.Add(1)
-	return Ticket{Attempt: &Attempt{spell: s}}, true
+	return Ticket{Attempt: &s.attempt}, true
 }
 
-// succeed counts the success of an attempt without the lock. It reports false
-// if that cannot be.
-func (b *Breaker) succeed(s *spell) bool {
-	if b.closed.Load() != s || s.failing.Load() || int64(time.Since(b.origin)) >= s.until.Load() {
+// succeed counts the success of an attempt at now without the lock. It reports
+// false if that cannot be.
+func (b *Breaker) succeed(s *spell, now time.Time) bool {
+	if b.closed.Load() != s || s.failing.Load() || int64(now.Sub(b.origin)) >= s.until.Load() {
 		return false
 	}
 	b.counted.successes.Add(1)
@@ -82,6 +84,8 @@ func (b *Breaker) spellLocked() {
 		b.closed.Store(nil)
 		return
 	}
-	b.closed.Store(new(spell))
+	s := new(spell)
+	s.attempt.spell = s
+	b.closed.Store(s)
 	b.markLocked()
 }

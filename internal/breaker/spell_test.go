@@ -31,8 +31,8 @@ func TestTotalsAddUp(t *testing.T) {
 				case 7:
 					v = Excluded
 				}
-				b.Done(ticket, v, "the test")
-				b.Done(ticket, Failure, "once more")
+				b.Done(time.Now(), &ticket, v, "the test")
+				b.Done(time.Now(), &ticket, Failure, "once more")
 			}
 		})
 	}

@@ -49,11 +49,11 @@ func (a *attempt) again(b *h2.Batch) *attempt {
 
 // judge gives the breaker its verdict, once. A failure after that is counted
 // as what it is. The lock of the call is held.
-func (a *attempt) judge(v Verdict, why string) {
+func (a *attempt) judge(b *h2.Batch, v Verdict, why string) {
 	switch breaker := a.call.upstream.breaker; {
 	case a.owed:
 		a.owed = false
-		breaker.Done(a.ticket, v, why)
+		breaker.Done(b.Now, &a.ticket, v, why)
 	case v == Failure && breaker != nil:
 		breaker.Failed(why)
 	}
@@ -66,7 +66,7 @@ func (a *attempt) settle(b *h2.Batch, v Verdict, why string) {
 		return
 	}
 	a.over = true
-	a.judge(v, why)
+	a.judge(b, v, why)
 	if a.endpoint != nil {
 		a.endpoint.Done(b.Now, v.outcome())
 	}

@@ -11,9 +11,9 @@ type Breaker interface {
 	// probe a backend that failed before: then p is asked about the attempt if
 	// no verdict has come within the time that a probe has.
 	Allow(now time.Time, p Prober) (Ticket, *Rejection)
-	// Done says how the attempt ended. why is for people: a status or what
-	// went wrong; it may be empty.
-	Done(t Ticket, v Verdict, why string)
+	// Done says how the attempt ended, at now, and takes the ticket back. why
+	// is for people: a status or what went wrong; it may be empty.
+	Done(now time.Time, t *Ticket, v Verdict, why string)
 	// Failed counts a failure that came after the verdict: a stream that was a
 	// good probe is lost later.
 	Failed(why string)

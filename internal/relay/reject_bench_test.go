@@ -25,9 +25,9 @@ type refusing struct{ rejection relay.Rejection }
 func (r *refusing) Allow(time.Time, relay.Prober) (relay.Ticket, *relay.Rejection) {
 	return relay.Ticket{}, &r.rejection
 }
-func (r *refusing) Done(relay.Ticket, relay.Verdict, string) {}
-func (r *refusing) Failed(string)                            {}
-func (r *refusing) Closed() bool                             { return false }
+func (r *refusing) Done(time.Time, *relay.Ticket, relay.Verdict, string) {}
+func (r *refusing) Failed(string)                                        {}
+func (r *refusing) Closed() bool                                         { return false }
 
 // stopwatch takes the time from the begin of a call, which is when its headers
 // were parsed, to its end, when the reply has been queued. One call at a time.

@@ -38,7 +38,7 @@ func (a *attempt) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 			f.Trailers(b.Now, fields)
 		}
 	} else {
-		a.begun(fields)
+		a.begun(b, fields)
 		if f := c.tell(); f != nil {
 			f.Headers(b.Now, fields)
 		}
@@ -57,9 +57,9 @@ func (a *attempt) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 }
 
 // begun gives the verdict of a probe: an answer that begins is a good one.
-func (a *attempt) begun(fields []h2.Field) {
+func (a *attempt) begun(b *h2.Batch, fields []h2.Field) {
 	if a.ticket.Probe && fields[0].Value == "200" {
-		a.judge(Success, "")
+		a.judge(b, Success, "")
 	}
 }
 

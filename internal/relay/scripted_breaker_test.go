@@ -57,7 +57,7 @@ func (k *scriptedBreaker) Allow(_ time.Time, p relay.Prober) (relay.Ticket, *rel
 }
 
 // Done implements relay.Breaker.
-func (k *scriptedBreaker) Done(t relay.Ticket, v relay.Verdict, why string) {
+func (k *scriptedBreaker) Done(_ time.Time, t *relay.Ticket, v relay.Verdict, why string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	own, ok := t.Ref.(scriptedTicket)

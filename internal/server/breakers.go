@@ -30,12 +30,14 @@ func (g guard) Allow(now time.Time, p relay.Prober) (relay.Ticket, *relay.Reject
 }
 
 // Done says how an attempt ended.
-func (g guard) Done(t relay.Ticket, v relay.Verdict, why string) {
+func (g guard) Done(now time.Time, t *relay.Ticket, v relay.Verdict, why string) {
 	a, ok := t.Ref.(*breaker.Attempt)
 	if !ok {
 		return // the zero ticket
 	}
-	g.Breaker.Done(breaker.Ticket{Attempt: a, Probe: t.Probe}, verdict(v), why)
+	own := breaker.Ticket{Attempt: a, Probe: t.Probe}
+	*t = relay.Ticket{}
+	g.Breaker.Done(now, &own, verdict(v), why)
 }
 
 func verdict(v relay.Verdict) breaker.Verdict {
