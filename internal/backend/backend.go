@@ -113,13 +113,13 @@ const reresolveEvery = 30 * time.Second
 // Backend is a named service. It is safe for concurrent use.
 type Backend struct {
 	// Immutable.
-	opts   Options
+	name   string
 	ctx    context.Context // ends with Close: the life of the goroutines that it owns
 	cancel context.CancelFunc
 
-	born        time.Time
-	leastWeight int // of a target
+	born time.Time
 
+	opts        atomic.Pointer[Options]     // replaced under mu, by Change.Commit
 	next        atomic.Uint64               // calls that were dealt out in turn
 	list        atomic.Pointer[[]*Endpoint] // all of them; replaced under mu
 	rotation    atomic.Pointer[rotation]    // replaced under mu
@@ -136,6 +136,7 @@ type Backend struct {
 	targets  []*target                // none once stopped
 	lastErr  error                    // of the connection that failed or ended last
 	ring     ring                     // of list, with RingHash
+	least    int                      // weight that an endpoint of targets has
 	leftOut  int                      // addresses beyond endpointsMost
 	memory   map[string]record        // by the name of an endpoint that is not there
 	events   []Event                  // that wait to be told
@@ -158,7 +159,8 @@ func New(o Options) (*Backend, error) {
 	if o.Counters == nil {
 		o.Counters = new(Counters)
 	}
-	k := &Backend{opts: o, born: time.Now(), places: make(map[Waiter]*list.Element), memory: make(map[string]record), leastWeight: leastWeight(o.Targets)}
+	k := &Backend{name: o.Name, born: time.Now(), places: make(map[Waiter]*list.Element), memory: make(map[string]record), least: leastWeight(o.Targets)}
+	k.opts.Store(&o)
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.list.Store(new([]*Endpoint))
 	k.rotation.Store(new(rotation))
@@ -173,15 +175,18 @@ func New(o Options) (*Backend, error) {
 }
 
 // Name returns the name that the configuration gives the backend.
-func (k *Backend) Name() string { return k.opts.Name }
+func (k *Backend) Name() string { return k.name }
+
+// options are those in force. Who needs several that belong together asks once.
+func (k *Backend) options() *Options { return k.opts.Load() }
 
 // HashMetadata returns the name of the metadata whose value makes the
 // Pick.Hash of a call; empty if calls need none.
 func (k *Backend) HashMetadata() string {
-	if k.opts.Balance != RingHash {
-		return ""
+	if o := k.options(); o.Balance == RingHash {
+		return o.HashMetadata
 	}
-	return k.opts.HashMetadata
+	return ""
 }
 
 // start runs f on a goroutine that Close waits for. It reports false when the

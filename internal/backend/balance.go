@@ -33,15 +33,15 @@ func newShares(list []*Endpoint) shares {
 	var total uint64
 	same := true
 	for _, e := range list {
-		total += uint64(e.weight)
-		same = same && e.weight == list[0].weight
+		total += uint64(e.weight.Load())
+		same = same && e.weight.Load() == list[0].weight.Load()
 	}
 	if same {
 		return s
 	}
 	var sum uint64
 	for _, e := range list {
-		sum += uint64(e.weight)
+		sum += uint64(e.weight.Load())
 		if sum == total {
 			s.ends = append(s.ends, 1<<64-1)
 			break
@@ -97,7 +97,7 @@ func (k *Backend) pickAny(r *rotation) int {
 	if len(r.endpoints) == 1 {
 		return 0
 	}
-	if k.opts.Balance == LeastRequest {
+	if k.options().Balance == LeastRequest {
 		chance := rand.Uint64()
 		return r.lessBusy(chance, bits.RotateLeft64(chance, 32)) // the halves of it
 	}
@@ -113,7 +113,7 @@ func (r *rotation) lessBusy(one, other uint64) int {
 		j = (i + 1) % len(r.endpoints)
 	}
 	a, b := r.endpoints[i], r.endpoints[j]
-	if b.inFlight.Load()*int64(a.weight) < a.inFlight.Load()*int64(b.weight) {
+	if b.inFlight.Load()*a.weight.Load() < a.inFlight.Load()*b.weight.Load() {
 		return j
 	}
 	return i

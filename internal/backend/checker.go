@@ -41,9 +41,36 @@ type checker struct {
 	answered bool                                       // it has said something, and is open
 }
 
+// ask has e asked for its health from now on, as the options say. The lock of
+// the backend is held.
+func (e *Endpoint) ask() {
+	e.unask()
+	if e.backend.options().Health == nil {
+		e.health = health{}
+		return
+	}
+	if e.health.is == HealthUnchecked {
+		e.health.is = HealthUnknown
+	}
+	ctx, cancel := context.WithCancel(e.life)
+	e.unasked = cancel
+	e.backend.start(func() {
+		defer cancel()
+		e.check(ctx)
+	})
+}
+
+// unask ends the checks of e. The lock of the backend is held.
+func (e *Endpoint) unask() {
+	if e.unasked != nil {
+		e.unasked()
+		e.unasked = nil
+	}
+}
+
 // check asks e for its health until ctx ends.
 func (e *Endpoint) check(ctx context.Context) {
-	c := &checker{endpoint: e, opts: e.backend.opts.Health}
+	c := &checker{endpoint: e, opts: e.backend.options().Health}
 	if err := c.connect(); err != nil {
 		e.backend.judge(e, checkup{bad: err.Error()})
 		return
@@ -180,7 +207,7 @@ func (c *checker) follow(ctx context.Context) error {
 		c.mu.Lock()
 		c.answered, c.watched = true, r.GetStatus()
 		c.mu.Unlock()
-		if verdict := c.read(r.GetStatus()); verdict.bad != "" {
+		if verdict := c.read(r.GetStatus()); verdict.bad != "" && ctx.Err() == nil {
 			verdict.final = true
 			c.endpoint.backend.judge(c.endpoint, verdict)
 		}

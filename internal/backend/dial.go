@@ -43,10 +43,10 @@ func (e *Endpoint) dial(seen *[]*h2.Conn) (look bool) {
 	switch {
 	case conns != seen:
 		return true
-	case e.dialing, e.removed, e.resting > 0, len(*conns) >= e.backend.opts.Connections:
+	case e.dialing, e.removed, e.resting > 0, len(*conns) >= e.backend.options().Connections:
 		return false
 	}
-	e.dialing = e.backend.start(e.connect)
+	e.dialing, e.outdated = e.backend.start(e.connect), false
 	return false
 }
 
@@ -77,16 +77,16 @@ func (e *Endpoint) connect() {
 // there was none, and always an error that says why it is no more.
 func (e *Endpoint) run() (*h2.Conn, error) {
 	k := e.backend
-	ctx, cancel := context.WithTimeout(k.ctx, k.opts.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(k.ctx, k.options().ConnectTimeout)
 	defer cancel()
 	nc, err := e.reach(ctx)
 	if err != nil {
 		if e.timedOut(ctx) {
-			return nil, fmt.Errorf("connect to %s: no connection within %v", e.name, k.opts.ConnectTimeout)
+			return nil, fmt.Errorf("connect to %s: no connection within %v", e.name, k.options().ConnectTimeout)
 		}
 		return nil, fmt.Errorf("connect to %s: %w", e.name, plain(err))
 	}
-	c := h2.NewClient(nc, k.opts.H2, e)
+	c := h2.NewClient(nc, k.options().H2, e)
 	e.mu.Lock()
 	e.greeting.Store(c)
 	e.mu.Unlock()
@@ -110,7 +110,7 @@ func (e *Endpoint) timedOut(ctx context.Context) bool {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return false
 	}
-	e.backend.opts.Counters.ConnectTimeouts.Add(1)
+	e.backend.options().Counters.ConnectTimeouts.Add(1)
 	return true
 }
 

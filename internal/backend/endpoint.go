@@ -19,10 +19,10 @@ type Endpoint struct {
 	address string
 	name    string          // address as people write it
 	host    string          // whose certificate it shows
-	weight  int             // 1 or more
 	life    context.Context // until it leaves the backend, or the backend is drained
 	leave   context.CancelFunc
 
+	weight   atomic.Int64               // 1 or more; set under backend.mu
 	active   atomic.Bool                // calls go to it; set under backend.mu
 	warmFrom atomic.Int64               // age of the backend when it came to the others; 0: long ago; set under backend.mu
 	conns    atomic.Pointer[[]*h2.Conn] // those that take calls; replaced under mu
@@ -39,10 +39,12 @@ type Endpoint struct {
 	drained  bool // by an operator
 	ejection ejection
 	health   health
+	unasked  context.CancelFunc // ends the checks of its health; nil: there are none
 
 	mu sync.Mutex
 	// Guarded by mu.
 	dialing  bool          // a connection is on its way, until its SETTINGS come
+	outdated bool          // that connection is made by options that are in force no more
 	removed  bool          // no longer an endpoint of the backend
 	failures int           // connections in a row that were of no use
 	resting  int           // back-offs that last; no dial meanwhile
@@ -51,11 +53,12 @@ type Endpoint struct {
 }
 
 func newEndpoint(k *Backend, network, address string, weight int) *Endpoint {
-	e := &Endpoint{backend: k, network: network, address: address, name: address, weight: weight}
+	e := &Endpoint{backend: k, network: network, address: address, name: address}
+	e.weight.Store(int64(weight))
 	e.line.endpoint = e
 	e.life, e.leave = context.WithCancel(k.ctx)
 	e.awake = make(chan struct{})
-	if k.opts.Health != nil {
+	if k.options().Health != nil {
 		e.health.is = HealthUnknown
 	}
 	switch {
@@ -151,13 +154,13 @@ func (e *Endpoint) greeted(b *h2.Batch, c *h2.Conn) {
 	e.mu.Lock()
 	e.greeting.Store(nil)
 	e.dialing = false
-	removed := e.removed
-	if !removed {
+	unwanted := e.removed || e.outdated
+	if !unwanted {
 		conns := append(slices.Clone(*e.conns.Load()), c)
 		e.conns.Store(&conns)
 	}
 	e.mu.Unlock()
-	if removed {
+	if unwanted {
 		c.Drain(b)
 	}
 	e.backend.serveNews(b, e, true)
@@ -177,6 +180,19 @@ func (e *Endpoint) drop(c *h2.Conn) {
 	if i := slices.Index(conns, c); i >= 0 {
 		conns = slices.Delete(slices.Clone(conns), i, i+1)
 		e.conns.Store(&conns)
+	}
+}
+
+// renew has other connections take the place of those that there are, which go
+// on until their calls have ended.
+func (e *Endpoint) renew(b *h2.Batch) {
+	e.mu.Lock()
+	conns := *e.conns.Load()
+	e.conns.Store(new([]*h2.Conn))
+	e.outdated = e.dialing
+	e.mu.Unlock()
+	for _, c := range conns {
+		c.Drain(b)
 	}
 }
 

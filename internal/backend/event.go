@@ -32,10 +32,10 @@ const eventsQueued = 256
 // note has Options.Event hear of ev soon. The lock is held.
 func (k *Backend) note(ev Event) {
 	switch {
-	case k.opts.Event == nil:
+	case k.options().Event == nil:
 		return
 	case len(k.events) == eventsQueued:
-		k.opts.Counters.EventsDropped.Add(1)
+		k.options().Counters.EventsDropped.Add(1)
 		return
 	}
 	k.events = append(k.events, ev)
@@ -56,7 +56,7 @@ func (k *Backend) tell() {
 			return
 		}
 		for _, ev := range events {
-			k.opts.Event(ev)
+			k.options().Event(ev)
 		}
 	}
 }

@@ -48,11 +48,12 @@ type checkup struct {
 func (k *Backend) judge(e *Endpoint, c checkup) {
 	k.mu.Lock()
 	h, was := &e.health, e.health.is
-	if k.stopped || !e.listed {
+	o := k.options()
+	if k.stopped || !e.listed || o.Health == nil {
 		k.mu.Unlock()
 		return
 	}
-	h.take(c, k.opts.Health)
+	h.take(c, o.Health)
 	fell, rose := h.is == HealthBad && was != HealthBad, was == HealthBad && h.is != HealthBad
 	switch {
 	case fell:
@@ -71,8 +72,8 @@ func (k *Backend) judge(e *Endpoint, c checkup) {
 	if fell || rose {
 		k.serveEverybody()
 	}
-	if rose && k.opts.Recovered != nil {
-		k.opts.Recovered()
+	if rose && o.Recovered != nil {
+		o.Recovered()
 	}
 }
 

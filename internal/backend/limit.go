@@ -4,18 +4,13 @@ package backend
 // when there are Options.Concurrent already: those that wait count, too, so
 // that none of them finds its place taken.
 func (k *Backend) enter() bool {
-	if k.opts.Concurrent == 0 {
+	// They are counted with any number, too: there may be another bound before
+	// they leave.
+	if n, most := k.calls.Add(1), int64(k.options().Concurrent); most == 0 || n <= most {
 		return true
 	}
-	if k.calls.Add(1) > int64(k.opts.Concurrent) {
-		k.calls.Add(-1)
-		return false
-	}
-	return true
+	k.calls.Add(-1)
+	return false
 }
 
-func (k *Backend) leave() {
-	if k.opts.Concurrent > 0 {
-		k.calls.Add(-1)
-	}
-}
+func (k *Backend) leave() { k.calls.Add(-1) }

@@ -36,11 +36,11 @@ func (l *line) front() *queued {
 // enqueue puts w at the end of a line, or says why it may not wait. The lock
 // is held.
 func (k *Backend) enqueue(l *line, w Waiter, p Pick) error {
-	if len(k.places) >= k.opts.Pending {
-		k.opts.Counters.PendingRefused.Add(1)
+	if len(k.places) >= k.options().Pending {
+		k.options().Counters.PendingRefused.Add(1)
 		return ErrPendingFull
 	}
-	k.opts.Counters.CallsWaited.Add(1)
+	k.options().Counters.CallsWaited.Add(1)
 	k.places[w] = l.calls.PushBack(&queued{call: w, pick: p, line: l})
 	l.waiting.Add(1)
 	return nil

@@ -38,7 +38,7 @@ func (k *Backend) Open(b *h2.Batch, w Waiter, p Pick) error {
 		k.reresolve()
 	}
 	if !k.enter() {
-		k.opts.Counters.ConcurrentRefused.Add(1)
+		k.options().Counters.ConcurrentRefused.Add(1)
 		return ErrConcurrent
 	}
 	err := k.find(b, w, p)
@@ -50,7 +50,7 @@ func (k *Backend) Open(b *h2.Batch, w Waiter, p Pick) error {
 
 // find is Open for a call that counts as one of the backend's.
 func (k *Backend) find(b *h2.Batch, w Waiter, p Pick) error {
-	if p.Hashed && k.opts.Balance == RingHash {
+	if p.Hashed && k.options().Balance == RingHash {
 		if done, err := k.findOwn(b, w, p); done {
 			return err
 		}
@@ -94,6 +94,9 @@ func (k *Backend) placed(a answer) {
 // reports false when none of them is fit.
 func (k *Backend) findOwn(b *h2.Batch, w Waiter, p Pick) (done bool, err error) {
 	r := k.rotation.Load()
+	if len(r.ring) == 0 {
+		return false, nil // it is made by options that came before
+	}
 	for i := range r.ring.walk(p.Hash, len(r.endpoints)) {
 		e := r.endpoints[i]
 		if e == p.Avoid && len(r.endpoints) > 1 || r.warmUntil > 0 && !e.takesKey(k.age(b.Now), p.Hash) {

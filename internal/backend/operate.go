@@ -18,7 +18,7 @@ func (k *Backend) setDrained(name string, drained bool) error {
 	e := k.named(name)
 	if e == nil {
 		k.mu.Unlock()
-		return fmt.Errorf("backend %q has no endpoint %q", k.opts.Name, name)
+		return fmt.Errorf("backend %q has no endpoint %q", k.name, name)
 	}
 	changed := e.drained != drained
 	if changed {

@@ -29,7 +29,7 @@ type ejection struct {
 // count takes account of how an attempt ended. It takes the backend's lock
 // only when an endpoint has failed often enough.
 func (e *Endpoint) count(now time.Time, o Outcome) {
-	limits := e.backend.opts.Outlier
+	limits := e.backend.options().Outlier
 	switch {
 	case limits == nil:
 	case o == Good && e.failed.Load() != 0:
@@ -45,13 +45,13 @@ func (k *Backend) eject(e *Endpoint, now time.Time) {
 	defer k.mu.Unlock()
 	e.failed.Store(0) // if it stays, it has as many tries again
 	switch {
-	case k.stopped || !e.listed || e.ejection.until > 0:
+	case k.stopped || !e.listed || e.ejection.until > 0 || k.options().Outlier == nil:
 		return
 	case !k.mayEject():
-		k.opts.Counters.EjectionsDenied.Add(1)
+		k.options().Counters.EjectionsDenied.Add(1)
 		return
 	}
-	o, x, age := k.opts.Outlier, &e.ejection, k.age(now)
+	o, x, age := k.options().Outlier, &e.ejection, k.age(now)
 	x.row -= min(x.row, int((age-x.ended)/o.EjectFor))
 	x.row++
 	x.total++
@@ -96,8 +96,8 @@ func (k *Backend) letIn(e *Endpoint, until time.Duration) {
 // mayEject reports whether one more endpoint may be left out. The lock is held.
 func (k *Backend) mayEject() bool {
 	list := *k.list.Load()
-	allowed := len(list) * k.opts.Outlier.MaxEjectedPercent / 100
-	if allowed == 0 && k.opts.Outlier.MaxEjectedPercent > 0 && len(list) > 1 {
+	allowed := len(list) * k.options().Outlier.MaxEjectedPercent / 100
+	if allowed == 0 && k.options().Outlier.MaxEjectedPercent > 0 && len(list) > 1 {
 		allowed = 1
 	}
 	for _, e := range list {

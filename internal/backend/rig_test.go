@@ -32,6 +32,7 @@ const connectTimeout = 5 * time.Second
 type rig struct {
 	t        testing.TB
 	backend  *backend.Backend
+	opts     backend.Options // in force
 	counters backend.Counters
 
 	mu sync.Mutex
@@ -61,7 +62,7 @@ func newRig(t testing.TB, change ...func(*backend.Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.backend = k
+	r.backend, r.opts = k, o
 	t.Cleanup(k.Close)
 	return r
 }

@@ -48,7 +48,7 @@ func newRing(list []*Endpoint, least int) ring {
 	for density := float64(pointsEach) / float64(least); ; density /= 2 {
 		total := 0
 		for i, e := range list {
-			each[i] = max(1, int(density*float64(e.weight)))
+			each[i] = max(1, int(density*float64(e.weight.Load())))
 			total += each[i]
 		}
 		if total <= max(pointsMost, len(list)) {

@@ -43,7 +43,7 @@ func (k *Backend) rotate(now time.Time) {
 	}
 	k.warm(now, old, r)
 	r.shares = newShares(r.endpoints)
-	if k.opts.Balance == RingHash && len(r.endpoints) > 0 {
+	if k.options().Balance == RingHash && len(r.endpoints) > 0 {
 		r.ring = k.ring.without(list, r.endpoints)
 	}
 	k.rotation.Store(r)

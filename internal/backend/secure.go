@@ -12,7 +12,7 @@ import (
 
 // reach makes a connection to the endpoint, over TLS if the backend has it.
 func (e *Endpoint) reach(ctx context.Context) (net.Conn, error) {
-	o := &e.backend.opts
+	o := e.backend.options()
 	nc, err := o.Dial(ctx, e.network, e.address)
 	if err != nil || o.TLS == nil {
 		return nc, err
@@ -27,7 +27,7 @@ func (e *Endpoint) reach(ctx context.Context) (net.Conn, error) {
 // unsettled says why a connection ended, or did nothing for as long as it may,
 // before the endpoint's SETTINGS came.
 func (e *Endpoint) unsettled(err error, timedOut bool) error {
-	o := &e.backend.opts
+	o := e.backend.options()
 	doubt := "does it speak HTTP/2 in clear text?"
 	var remote *net.OpError
 	switch {

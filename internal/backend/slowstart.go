@@ -18,7 +18,7 @@ const coldest = 0.02
 // of a new backend, and those that take over from others which are all gone,
 // have to take all of the load at once. The lock is held.
 func (k *Backend) warm(now time.Time, old, r *rotation) {
-	if k.opts.SlowStart == 0 || len(r.endpoints) == 0 {
+	if k.options().SlowStart == 0 || len(r.endpoints) == 0 {
 		return
 	}
 	age := k.age(now)
@@ -37,7 +37,7 @@ func (k *Backend) warm(now time.Time, old, r *rotation) {
 			}
 		}
 		if from := time.Duration(e.warmFrom.Load()); from > 0 {
-			r.warmUntil = max(r.warmUntil, from+k.opts.SlowStart)
+			r.warmUntil = max(r.warmUntil, from+k.options().SlowStart)
 		}
 	}
 	if r.warmUntil <= age {
@@ -61,9 +61,9 @@ func (e *Endpoint) takesKey(age time.Duration, hash uint64) bool {
 
 // warmth is the part of its share of the calls that the endpoint takes.
 func (e *Endpoint) warmth(age time.Duration) float64 {
-	from := time.Duration(e.warmFrom.Load())
-	if from == 0 {
+	from, all := time.Duration(e.warmFrom.Load()), e.backend.options().SlowStart
+	if from == 0 || all == 0 {
 		return 1
 	}
-	return max(coldest, float64(age-from)/float64(e.backend.opts.SlowStart))
+	return max(coldest, float64(age-from)/float64(all))
 }

@@ -63,10 +63,10 @@ func (k *Backend) Snapshot() []byte {
 func (k *Backend) Restore(data []byte) error {
 	var s snapshot
 	if err := json.Unmarshal(data, &s); err != nil {
-		return fmt.Errorf("backend %q: read the state of its endpoints: %w", k.opts.Name, err)
+		return fmt.Errorf("backend %q: read the state of its endpoints: %w", k.name, err)
 	}
 	if s.Version != snapshotVersion {
-		return fmt.Errorf("backend %q: the state of its endpoints has version %d, want %d", k.opts.Name, s.Version, snapshotVersion)
+		return fmt.Errorf("backend %q: the state of its endpoints has version %d, want %d", k.name, s.Version, snapshotVersion)
 	}
 	now := time.Now()
 	k.mu.Lock()
@@ -97,10 +97,10 @@ func (e *Endpoint) record(age time.Duration) record {
 // recall has e be what is known of it. The lock is held; rotate has to follow.
 func (k *Backend) recall(e *Endpoint, known record, age time.Duration) {
 	e.drained = known.Drained
-	if k.opts.Health != nil && known.Unhealthy != "" && e.health.is == HealthUnknown {
+	if k.options().Health != nil && known.Unhealthy != "" && e.health.is == HealthUnknown {
 		e.health = health{is: HealthBad, why: known.Unhealthy}
 	}
-	if o := k.opts.Outlier; o != nil {
+	if o := k.options().Outlier; o != nil {
 		// Whatever it says, it is no more than this backend would have done.
 		e.ejection.row = max(0, min(known.Ejections, int(max(o.MaxEjectFor, o.EjectFor)/o.EjectFor)))
 		e.ejection.ended = age

@@ -92,7 +92,7 @@ func (k *Backend) Status() Status {
 func (e *Endpoint) status(age time.Duration) EndpointStatus {
 	st := EndpointStatus{
 		Address:     e.name,
-		Weight:      e.weight,
+		Weight:      int(e.weight.Load()),
 		Drained:     e.drained,
 		EjectedFor:  max(0, e.ejection.until-age),
 		Ejections:   e.ejection.total,

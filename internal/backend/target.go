@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	_ "google.golang.org/grpc" // registers the resolvers of dns, passthrough, unix and unix-abstract
@@ -21,14 +22,17 @@ import (
 // resolver.ClientConn of a resolver of grpc-go's.
 type target struct {
 	// Immutable.
-	backend *Backend
-	uri     string
-	weight  int
-	network string
-	parsed  resolver.Target
-	builder resolver.Builder
+	backend  *Backend
+	uri      string
+	network  string
+	parsed   resolver.Target
+	builder  resolver.Builder
+	answered chan struct{} // closed by the first answer
+
+	answer sync.Once
 
 	// Guarded by backend.mu.
+	weight     int
 	resolver   resolver.Resolver // nil until it is built
 	addresses  []string          // the last good answer
 	err        error             // of the last answer; nil if it was good, or there is none
@@ -38,10 +42,10 @@ type target struct {
 // resolve begins to resolve the targets.
 func (k *Backend) resolve() error {
 	var targets []*target
-	for _, o := range k.opts.Targets {
+	for _, o := range k.options().Targets {
 		t, err := k.newTarget(o)
 		if err != nil {
-			return fmt.Errorf("backend %q: %w", k.opts.Name, err)
+			return err
 		}
 		targets = append(targets, t)
 	}
@@ -49,29 +53,37 @@ func (k *Backend) resolve() error {
 	k.targets = targets
 	k.mu.Unlock()
 	for _, t := range targets {
-		// Some answer while they are built.
-		r, err := t.builder.Build(t.parsed, t, resolver.BuildOptions{DisableServiceConfig: true})
-		if err != nil {
-			return fmt.Errorf("backend %q: resolve %q: %w", k.opts.Name, t.uri, err)
+		if err := t.open(); err != nil {
+			return err
 		}
-		k.mu.Lock()
-		t.resolver = r
-		k.mu.Unlock()
 	}
+	return nil
+}
+
+// open begins to resolve the target. It may answer before open returns.
+func (t *target) open() error {
+	k := t.backend
+	r, err := t.builder.Build(t.parsed, t, resolver.BuildOptions{DisableServiceConfig: true})
+	if err != nil {
+		return fmt.Errorf("backend %q: resolve %q: %w", k.name, t.uri, err)
+	}
+	k.mu.Lock()
+	t.resolver = r
+	k.mu.Unlock()
 	return nil
 }
 
 // newTarget reads a gRPC target URI, or host:port for dns:///host:port.
 func (k *Backend) newTarget(o Target) (*target, error) {
 	uri := o.URI
-	t := &target{backend: k, uri: uri, weight: max(1, o.Weight), network: "tcp"}
+	t := &target{backend: k, uri: uri, weight: max(1, o.Weight), network: "tcp", answered: make(chan struct{})}
 	if u, err := url.Parse(uri); err == nil {
 		t.parsed.URL, t.builder = *u, resolver.Get(u.Scheme)
 	}
 	if t.builder == nil {
 		if _, _, err := net.SplitHostPort(uri); err != nil || strings.Contains(uri, "/") {
 			return nil, fmt.Errorf(
-				"target %q: neither host:port nor a URI of a known scheme (dns:///, passthrough:///, unix:, unix-abstract:)", uri)
+				"backend %q: target %q: neither host:port nor a URI of a known scheme (dns:///, passthrough:///, unix:, unix-abstract:)", k.name, uri)
 		}
 		t.parsed.URL, t.builder = url.URL{Scheme: "dns", Path: "/" + uri}, resolver.Get("dns")
 	}
@@ -126,6 +138,7 @@ func (t *target) ReportError(err error) {
 	}
 	t.err = fmt.Errorf("resolve %s: %w", t.uri, err)
 	k.mu.Unlock()
+	t.answer.Do(func() { close(t.answered) })
 	k.serveEverybody()
 }
 
@@ -148,27 +161,51 @@ func (k *Backend) resolved(t *target, addresses []string) {
 		return
 	}
 	t.addresses, t.err = addresses, nil
-	old := *k.list.Load()
-	list := k.merge(old)
-	k.list.Store(&list)
-	k.opts.Counters.EndpointsLeftOut.Add(uint64(k.leftOut))
-	if k.opts.Balance == RingHash {
-		k.ring = newRing(list, k.leastWeight)
+	t.answer.Do(func() { close(t.answered) })
+	if !slices.Contains(k.targets, t) {
+		k.mu.Unlock() // of options that are not in force yet
+		return
 	}
-	now := time.Now()
-	gone := k.admit(old, list, k.age(now))
-	k.rotate(now)
+	m := k.relist()
+	k.rotate(time.Now())
 	k.mu.Unlock()
-	if k.opts.Moved != nil && !slices.Equal(old, list) {
-		k.opts.Moved()
-	}
 	b := h2.NewBatch()
-	for _, e := range gone {
-		e.drain(b)
-		k.serve(b, &e.line, e)
-	}
+	m.follow(b)
 	k.serveAll(b)
 	b.Flush()
+}
+
+// move is the endpoints becoming other ones.
+type move struct {
+	backend *Backend
+	moved   bool
+	gone    []*Endpoint
+}
+
+// relist has the endpoints be those that the targets lead to. The lock is held;
+// rotate has to follow, and once it is free, follow.
+func (k *Backend) relist() move {
+	old, o := *k.list.Load(), k.options()
+	list := k.merge(old)
+	k.list.Store(&list)
+	o.Counters.EndpointsLeftOut.Add(uint64(k.leftOut))
+	k.ring = nil
+	if o.Balance == RingHash {
+		k.ring = newRing(list, k.least)
+	}
+	return move{k, !slices.Equal(old, list), k.admit(old, list, k.age(time.Now()))}
+}
+
+// follow tells who has to know, and ends what is not needed any more. No lock
+// is held.
+func (m *move) follow(b *h2.Batch) {
+	if tell := m.backend.options().Moved; tell != nil && m.moved {
+		tell()
+	}
+	for _, e := range m.gone {
+		e.drain(b)
+		m.backend.serve(b, &e.line, e)
+	}
 }
 
 // admit has endpoints that come be what was known of them before, and keeps
@@ -178,22 +215,23 @@ func (k *Backend) admit(old, list []*Endpoint, age time.Duration) (gone []*Endpo
 	in := make(map[*Endpoint]bool, len(list))
 	for _, e := range list {
 		in[e] = true
+	}
+	for _, e := range old {
+		if !in[e] {
+			e.listed = false
+			e.unask()
+			k.remember(e.record(age))
+			gone = append(gone, e)
+		}
+	}
+	for _, e := range list {
 		if !e.listed {
 			e.listed = true
 			if known, ok := k.memory[e.name]; ok {
 				delete(k.memory, e.name)
 				k.recall(e, known, age)
 			}
-			if k.opts.Health != nil {
-				k.start(func() { e.check(e.life) })
-			}
-		}
-	}
-	for _, e := range old {
-		if !in[e] {
-			e.listed = false
-			k.remember(e.record(age))
-			gone = append(gone, e)
+			e.ask()
 		}
 	}
 	return gone
@@ -236,10 +274,11 @@ func (k *Backend) merge(old []*Endpoint) []*Endpoint {
 			}
 			listed[p] = true
 			e := known[p]
-			if e == nil {
+			if e == nil || e.host != t.serverName() {
 				e = newEndpoint(k, t.network, address, t.weight)
 				e.host = t.serverName()
 			}
+			e.weight.Store(int64(t.weight))
 			list = append(list, e)
 		}
 	}

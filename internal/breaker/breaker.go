@@ -71,7 +71,7 @@ type Breaker struct {
 // New returns a closed Breaker. It holds no goroutine while it is closed; call
 // Stop when it is not needed any more.
 func New(o Options) (*Breaker, error) {
-	if err := o.Settings.check(); err != nil {
+	if err := o.Settings.Check(); err != nil {
 		return nil, fmt.Errorf("make the breaker of backend %q: %w", o.Name, err)
 	}
 	b := &Breaker{name: o.Name, onEvent: o.OnEvent, chance: o.Chance, settings: o.Settings}

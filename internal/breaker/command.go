@@ -70,7 +70,7 @@ func (b *Breaker) Probe(why string) {
 // on to its end by those that it began with. The window begins anew if its
 // length changes; failures in a row are kept. An error changes nothing.
 func (b *Breaker) Apply(s Settings) error {
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return err
 	}
 	b.mu.Lock()

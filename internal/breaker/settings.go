@@ -37,8 +37,8 @@ type Settings struct {
 	ProbeTimeout time.Duration
 }
 
-// check returns what makes s useless.
-func (s *Settings) check() error {
+// Check returns what makes s useless; nil if nothing does.
+func (s *Settings) Check() error {
 	switch {
 	case s.Window < buckets:
 		return fmt.Errorf("window is %s, at least %s is needed", s.Window, time.Duration(buckets))

@@ -15,7 +15,7 @@ const budgetGrain = 16 << 10
 // its cap the streams that have been stuck longest are reset, until a
 // sixteenth of it is free again. It is safe for concurrent use.
 type Budget struct {
-	limit    int64
+	limit    atomic.Int64
 	used     atomic.Int64
 	counters *Counters
 	relief   atomic.Bool // a relief is under way
@@ -26,8 +26,14 @@ type Budget struct {
 
 // NewBudget returns a budget of limit bytes.
 func NewBudget(limit int64, counters *Counters) *Budget {
-	return &Budget{limit: limit, counters: counters, conns: make(map[*Conn]struct{})}
+	g := &Budget{counters: counters, conns: make(map[*Conn]struct{})}
+	g.limit.Store(limit)
+	return g
 }
+
+// SetLimit changes the limit. What is buffered beyond a smaller one is cut as
+// if it had just come.
+func (g *Budget) SetLimit(limit int64) { g.limit.Store(limit) }
 
 // Used returns the bytes that are buffered now, to within 16 KiB a connection.
 func (g *Budget) Used() int64 { return g.used.Load() }
@@ -35,7 +41,7 @@ func (g *Budget) Used() int64 { return g.used.Load() }
 // Reserve takes n bytes if they are there, and reports whether it did. What
 // was reserved is given back with [Budget.Release].
 func (g *Budget) Reserve(n int) bool {
-	if g.used.Add(int64(n)) > g.limit {
+	if g.used.Add(int64(n)) > g.limit.Load() {
 		g.used.Add(-int64(n))
 		g.counters.BudgetRefusals.Add(1)
 		return false
@@ -47,7 +53,7 @@ func (g *Budget) Reserve(n int) bool {
 func (g *Budget) Release(n int) { g.used.Add(-int64(n)) }
 
 // roomy reports whether there is so much left that windows may grow.
-func (g *Budget) roomy() bool { return g.used.Load() < g.limit/2 }
+func (g *Budget) roomy() bool { return g.used.Load() < g.limit.Load()/2 }
 
 func (g *Budget) add(c *Conn) {
 	g.mu.Lock()
@@ -64,7 +70,7 @@ func (g *Budget) remove(c *Conn) {
 // relieve resets the streams that are stuck longest if the cap is reached.
 // No lock is held by the caller.
 func (g *Budget) relieve(b *Batch) {
-	if g.used.Load() <= g.limit || !g.relief.CompareAndSwap(false, true) {
+	if g.used.Load() <= g.limit.Load() || !g.relief.CompareAndSwap(false, true) {
 		return
 	}
 	defer g.relief.Store(false)
@@ -75,7 +81,8 @@ func (g *Budget) relieve(b *Batch) {
 	}
 	g.mu.Unlock()
 	slices.SortFunc(stuck, func(x, y stuckStream) int { return x.since.Compare(y.since) })
-	excess := g.used.Load() - (g.limit - g.limit/16)
+	limit := g.limit.Load()
+	excess := g.used.Load() - (limit - limit/16)
 	for _, s := range stuck {
 		if excess <= 0 {
 			return

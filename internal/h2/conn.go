@@ -256,7 +256,7 @@ func (c *Conn) read() error {
 			runtime.Gosched()
 		}
 		c.batch.Flush()
-		if c.opts.Budget.used.Load() > c.opts.Budget.limit {
+		if c.opts.Budget.used.Load() > c.opts.Budget.limit.Load() {
 			c.opts.Budget.relieve(&c.batch)
 			c.batch.Flush()
 		}
