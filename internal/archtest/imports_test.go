@@ -217,6 +217,8 @@ func TestForbiddenEdges(t *testing.T) {
 		{"internal/backend", "internal/relay"},
 		{"internal/backend", "internal/loomtest"},
 		{"internal/admin", "internal/hotrestart"},
+		{"internal/hotrestart", "internal/backend"},
+		{"internal/hotrestart", "internal/loomtest"},
 		{"internal/server", "cmd/loomd"},
 		{"cmd/loomctl", "internal/config"},
 		{"api/loom/v1", "internal/callevent"},

@@ -1,0 +1,9 @@
+//go:build !loomfault
+
+package hotrestart
+
+// fault is a point of the protocol. It does nothing here; see fault_on.go.
+func fault(string) {}
+
+// spoken returns the versions that this build speaks.
+func spoken() versions { return versions{oldest, newest} }
