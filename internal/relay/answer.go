@@ -33,6 +33,7 @@ const (
 	ReasonCallerFault    = "CALLER_PROTOCOL_ERROR"
 	ReasonBackendRemoved = "BACKEND_REMOVED"
 	ReasonBackendDrained = "BACKEND_DRAINED" // an operator has drained all of its endpoints
+	ReasonDrainTimeout   = "DRAIN_TIMEOUT"   // this process stops, and waits no longer
 
 	ReasonTimeout = "ROUTE_TIMEOUT" // timeout.overall
 	ReasonPerTry  = "PER_TRY_TIMEOUT"

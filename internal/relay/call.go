@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -31,6 +32,8 @@ type Call struct {
 	follower callevent.Follower // guarded by mu once the call is routed; nil: nobody follows
 
 	down h2.Stream // has locks of its own
+
+	begun atomic.Bool // the headers have been dealt with: others may look
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -87,6 +90,7 @@ func (d *downLeg) Headers(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end
 	default:
 		c.begin(b, fields, end)
 	}
+	c.begun.Store(true)
 }
 
 // begin routes the call and sends it on its way.
