@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"loom/internal/config"
 )
@@ -110,8 +111,10 @@ func (b *binder) adopt(key string, a config.Address, mode config.FileMode) (*soc
 		if file, err = os.Lstat(a.Text); err != nil || file.Mode().Type() != fs.ModeSocket {
 			return nil, f.Close() // nobody can reach it any more
 		}
-		if err := os.Chmod(a.Text, fs.FileMode(mode)); err != nil {
-			return nil, errors.Join(fmt.Errorf("set mode: %w", err), f.Close())
+		if owner, ok := file.Sys().(*syscall.Stat_t); ok && int(owner.Uid) == os.Geteuid() {
+			if err := os.Chmod(a.Text, fs.FileMode(mode)); err != nil {
+				return nil, errors.Join(fmt.Errorf("set mode: %w", err), f.Close())
+			}
 		}
 	}
 	l, err := net.FileListener(f)

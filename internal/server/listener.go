@@ -16,10 +16,7 @@ import (
 	"loom/internal/relay"
 )
 
-var (
-	errListenerClosed = net.ErrClosed
-	errListenerFull   = errors.New("as many connections as the listener may have")
-)
+var errListenerClosed = net.ErrClosed
 
 // listener is a socket that calls come in on, and the connections it has.
 type listener struct {
@@ -107,12 +104,9 @@ func (s *Server) accept(l *listener) {
 		}
 		pause = 0
 		g := &guest{nc: nc}
-		if err := l.add(g); errors.Is(err, errListenerFull) {
+		if !l.add(g) {
 			s.counters.ConnectionsRefused.Add(1)
 			s.refuse(l, nc)
-			continue
-		} else if err != nil {
-			_ = nc.Close()
 			continue
 		}
 		s.conns.Go(func() { s.serve(l, g) })
@@ -152,7 +146,9 @@ func (s *Server) serve(l *listener, g *guest) {
 	}
 	c := s.relay.Conn(nc, caller)
 	if !l.settle(g, c) {
-		c.Close() // the listener closed meanwhile
+		b := h2.NewBatch()
+		c.Drain(b) // the listener closed meanwhile
+		b.Flush()
 	}
 	s.serveConn(l, c)
 }
@@ -164,18 +160,16 @@ func (s *Server) serveConn(l *listener, c *h2.Conn) {
 	}
 }
 
-// add makes g one of the listener's connections, if it may have one more.
-func (l *listener) add(g *guest) error {
+// add makes g one of the listener's connections, if it may have one more. One
+// that was accepted as the listener closed is no exception: it is told to go.
+func (l *listener) add(g *guest) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.closed:
-		return errListenerClosed
-	case len(l.guests) >= l.most:
-		return errListenerFull
+	if len(l.guests) >= l.most {
+		return false
 	}
 	l.guests[g] = struct{}{}
-	return nil
+	return true
 }
 
 // invite is add for a connection of our own, which running serves. It counts
@@ -219,16 +213,26 @@ func (l *listener) close() error {
 	return l.net.Close()
 }
 
-// drain lets the calls that are open end. Who has not come as far as HTTP/2
-// has none, and finds a listener elsewhere.
-func (l *listener) drain(b *h2.Batch) {
+// conns are the connections that speak HTTP/2.
+func (l *listener) conns() []*h2.Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]*h2.Conn, 0, len(l.guests))
+	for g := range l.guests {
+		if g.conn != nil {
+			all = append(all, g.conn)
+		}
+	}
+	return all
+}
+
+// expire bounds how long connections may still take to become HTTP/2.
+func (l *listener) expire(at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for g := range l.guests {
-		if g.conn != nil {
-			g.conn.Drain(b)
-		} else {
-			_ = g.nc.Close()
+		if g.conn == nil {
+			_ = g.nc.SetDeadline(at)
 		}
 	}
 }

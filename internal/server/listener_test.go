@@ -92,7 +92,7 @@ func serveOn(t *testing.T, ln net.Listener) *running {
 		t.Fatal(err)
 	}
 	s.now().listeners = append(s.now().listeners, &listener{
-		name: "plain", net: ln, most: 10, done: make(chan struct{}), guests: make(map[*guest]struct{}),
+		name: "plain", net: ln, most: 100, done: make(chan struct{}), guests: make(map[*guest]struct{}),
 	})
 	return run(t, s, log)
 }
@@ -288,7 +288,8 @@ func TestForeignSocketStaysAtTheEnd(t *testing.T) {
 	_ = conn.Close()
 }
 
-// A connection that comes as the listener closes is none too many.
+// A connection that comes as the listener closes is none too many, and hears
+// that it has to go elsewhere.
 func TestConnectionAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := loomtest.Listen()
@@ -300,6 +301,7 @@ func TestConnectionAtTheEnd(t *testing.T) {
 		r := serveOn(t, &lateListener{ln, make(chan struct{})})
 		time.Sleep(time.Second)
 		r.stop()
+		down.WantGoAway(http2.ErrCodeNo)
 		down.WantClosed()
 		down.Close()
 		r.wantServed()

@@ -158,37 +158,12 @@ func (s *Server) Serve(ctx, cut context.Context) {
 	s.watch.notReady("draining")
 	s.closeListeners()
 	accepting.Wait()
-	s.drain(cut)
+	s.drain(0, haste{cut: cut.Done()})
 	s.closeBackends()
 	s.closeBreakers()
 	stopWatching()
 	if err := s.closeWatch(); err != nil {
 		s.log.Warn("close what watches", zap.Error(err))
-	}
-}
-
-// drain ends the downstream connections: in order as long as cut allows.
-func (s *Server) drain(cut context.Context) {
-	b := h2.NewBatch()
-	for _, l := range s.now().listeners {
-		l.drain(b)
-	}
-	b.Flush()
-	done := make(chan struct{})
-	go func() {
-		s.conns.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-cut.Done():
-		if n := s.relay.OpenCalls(); n > 0 {
-			s.log.Warn("drain cut off", zap.Int("open_calls", n))
-		}
-		for _, l := range s.now().listeners {
-			l.cut()
-		}
-		<-done
 	}
 }
 
