@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -185,7 +184,7 @@ func TestSilentClientsAtDrain(t *testing.T) {
 	r := serve(t, oneBackend(nobody, tlsListener(cert, key, ""), anyPort))
 	for i := range 2 {
 		silent := r.dial(i)
-		defer func(nc net.Conn) { _ = nc.Close() }(silent)
+		t.Cleanup(func() { _ = silent.Close() })
 		eventually(t, "it is accepted", func() bool { return len(r.guests(i)) == 1 })
 	}
 	start := time.Now()
