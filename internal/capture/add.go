@@ -20,9 +20,14 @@ func (s *Store) Add(c *loomv1.Call) error {
 	if err != nil {
 		return fmt.Errorf("add a call: %w", err)
 	}
-	size := Cost(c)
+	return s.add(&loaded{id, c}, false)
+}
+
+// add takes in a call that was not recorded here. drift is as Flag says.
+func (s *Store) add(l *loaded, drift bool) error {
+	size := Cost(l.call)
 	if size > s.opts.Bytes {
-		return fmt.Errorf("add call %s: %w", c.GetId(), errNoRoom)
+		return fmt.Errorf("add call %s: %w", l.id, errNoRoom)
 	}
 	s.mu.Lock()
 	for s.held+s.arena.bytes()+size > s.opts.Bytes && s.evictLocked() {
@@ -31,10 +36,10 @@ func (s *Store) Add(c *loomv1.Call) error {
 	s.mu.Unlock()
 	s.recycle(forgotten)
 	if r == nil {
-		return fmt.Errorf("add call %s: %w", c.GetId(), errNoRoom)
+		return fmt.Errorf("add call %s: %w", l.id, errNoRoom)
 	}
 	r.mu.Lock()
-	r.seq, r.loaded, r.ended, r.charged = id.Sequence, &loaded{id, c}, true, size
+	r.seq, r.loaded, r.ended, r.charged, r.drift = l.id.Sequence, l, true, size, drift
 	r.touch()
 	r.mu.Unlock()
 	s.mu.Lock()

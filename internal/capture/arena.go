@@ -111,10 +111,9 @@ func (a *arena) write(c *chain, p []byte) int {
 	return done
 }
 
-// read returns a copy of the bytes of c.
-func (a *arena) read(c *chain) []byte {
-	out := make([]byte, 0, c.size)
-	for n, left := c.head, int(c.size); left > 0; left = int(c.size) - len(out) {
+// appendTo adds the bytes of c to out.
+func (a *arena) appendTo(out []byte, c *chain) []byte {
+	for n, left := c.head, int(c.size); left > 0; left -= blockData {
 		b := a.block(n)
 		out = append(out, b[4:4+min(left, blockData)]...)
 		n = binary.NativeEndian.Uint32(b)

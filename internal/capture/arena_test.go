@@ -25,8 +25,8 @@ func TestArenaKeepsBytesOfEverySize(t *testing.T) {
 	for _, size := range []int{0, 1, blockData - 1, blockData, blockData + 1, 2 * blockData, 100_000} {
 		var c chain
 		p := bytes.Repeat([]byte{byte(size), 1, 2, 3, 4}, size/5+1)[:size]
-		if n := a.write(&c, p); n != size || !bytes.Equal(a.read(&c), p) {
-			t.Errorf("%d bytes: %d were written, and %d read back", size, n, len(a.read(&c)))
+		if n := a.write(&c, p); n != size || !bytes.Equal(a.appendTo(nil, &c), p) {
+			t.Errorf("%d bytes: %d were written, and %d read back", size, n, len(a.appendTo(nil, &c)))
 		}
 		if want := int64((size+blockData-1)/blockData) * blockSize; a.bytes() != want {
 			t.Errorf("%d bytes take %d, want %d", size, a.bytes(), want)
@@ -73,7 +73,7 @@ func TestArenaAgreesWithModel(t *testing.T) {
 			}
 			model[i] = append(model[i], p[:a.write(&chains[i], p)]...)
 		}
-		if !bytes.Equal(a.read(&chains[i]), model[i]) {
+		if !bytes.Equal(a.appendTo(nil, &chains[i]), model[i]) {
 			t.Fatalf("chain %d is not what was written to it", i)
 		}
 		used := 0

@@ -86,6 +86,9 @@ func (bs *blocks) parse(fields []hpack.HeaderField) *block {
 	for i := range fields {
 		f := &fields[i]
 		b.size += int64(len(f.Name)+len(f.Value)) + fieldOverhead
+		if f.Value == redactedValue {
+			continue // it was taken out in another process
+		}
 		if bs.hides(f.Name) {
 			if &b.fields[0] == &fields[0] {
 				b.fields = slices.Clone(fields)

@@ -47,11 +47,11 @@ func (u *unexamined) pop() (q queued, ok bool) {
 }
 
 // examine has a call looked at whose messages are recorded, unless they are
-// too large. r is locked, or not yet in the list.
+// too large. r is locked.
 func (s *Store) examine(r *record) {
 	m := &r.messages
 	if len(m.list) > 0 && r.mode == Full && m.bytesSeen[callevent.Up]+m.bytesSeen[callevent.Down] <= examinedBytes {
-		s.unexamined.push(queued{r, r.seq})
+		s.unexamined.push(r.queue())
 	}
 }
 
@@ -67,7 +67,7 @@ func (s *Store) NextUnexamined() (*loomv1.Call, bool) {
 		}
 		var c *loomv1.Call
 		q.record.mu.Lock()
-		if q.record.seq == q.seq && q.record.known() {
+		if q.holds() && q.record.known() {
 			c = q.record.call()
 		}
 		q.record.mu.Unlock()

@@ -42,9 +42,16 @@ type Batch struct {
 
 // queued is a record as long as it is that of one call.
 type queued struct {
-	record *record
-	seq    uint64
+	record  *record
+	seq     uint64
+	process uint64
 }
+
+// queue returns r as it is now. r is locked.
+func (r *record) queue() queued { return queued{r, r.seq, r.process} }
+
+// holds reports whether the record is still that of the call. It is locked.
+func (q queued) holds() bool { return q.record.seq == q.seq && q.record.process == q.process }
 
 // feed tells subscribers of changes.
 type feed struct {
@@ -112,6 +119,20 @@ func (f *feed) push(q queued, shown bool) bool {
 	return true
 }
 
+// miss notes changes of calls that nobody can be told of.
+func (f *feed) miss(n uint64) {
+	if n == 0 {
+		return
+	}
+	f.mu.Lock()
+	f.missed += n
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
 // run publishes changes until the feed is closed.
 func (f *feed) run() {
 	pause := time.NewTimer(0)
@@ -145,7 +166,7 @@ func (f *feed) publish() {
 	for _, q := range waiting {
 		q.record.mu.Lock()
 		switch {
-		case q.record.seq != q.seq:
+		case !q.holds():
 			missed++ // the ring forgot it before its turn came
 		case q.record.known():
 			q.record.queued = false

@@ -162,11 +162,16 @@ func (m *messages) write(r *record, msg *message, p []byte) {
 
 // bytes returns a copy of what is stored of a message.
 func (r *record) bytes(msg *message) []byte {
+	return r.appendTo(make([]byte, 0, msg.chain.size), msg)
+}
+
+// appendTo adds them to out.
+func (r *record) appendTo(out []byte, msg *message) []byte {
 	if msg.inline {
 		from := msg.chain.head
-		return append([]byte(nil), r.inline[from:from+msg.chain.size]...)
+		return append(out, r.inline[from:from+msg.chain.size]...)
 	}
-	return r.store.arena.read(&msg.chain)
+	return r.store.arena.appendTo(out, &msg.chain)
 }
 
 // inOrder yields the messages in the order in which they began.

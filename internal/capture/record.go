@@ -39,9 +39,14 @@ type recorded struct {
 	queued  bool // the feed knows that
 	hasCode bool
 	drift   bool // see Flag
+	filed   bool // it was given to who writes the session file
+	owed    bool // who writes it had stopped
+	sentEnd bool // another process was told of its end
 	ender   callevent.Ender
 	code    uint32
+	sent    uint32 // the revision that another process was told of last; 0: none
 	change  uint64 // when it was last published, as Store.Cursor counts; 0: never
+	process uint64 // that the call began in; 0: this one
 	// reserved is how much of charged Store.held has while the call is open,
 	// besides recordBytes.
 	reserved int64
@@ -214,9 +219,19 @@ func (r *record) Ended(at time.Time, s *callevent.Summary) {
 	}
 	r.messages.cutOff(r)
 	r.touch()
-	total, reserved, ready := r.charged, r.reserved, r.pending == 0
+	if r.final() {
+		r.settle()
+	}
+	total, reserved := r.charged, r.reserved
 	r.mu.Unlock()
-	r.store.finish(r, total, reserved, ready)
+	r.store.finish(r, total, reserved)
+}
+
+// settle hands a call that has ended, and whose record is as it stays, to who
+// writes it to a file and who examines it. r is locked.
+func (r *record) settle() {
+	r.store.toSession(r)
+	r.store.examine(r)
 }
 
 // first is the earlier moment, if it has come.
@@ -257,17 +272,23 @@ func (r *record) rule(d callevent.Direction) Rule {
 // touch says that the record is not what it was.
 func (r *record) touch() {
 	r.revision++
+	r.stir()
+}
+
+// stir has who watches told of the record.
+func (r *record) stir() {
 	if r.queued || r.mode == Off {
 		return
 	}
 	r.dirty = true
 	if r.store.feed.watched.Load() {
-		r.queued = r.store.feed.push(queued{r, r.seq}, r.change != 0)
+		r.queued = r.store.feed.push(r.queue(), r.change != 0)
 	}
 }
 
 // reset frees r and what it holds. r is locked, and its call has ended.
 func (r *record) reset() {
+	r.forgotten()
 	r.messages.release(r.store.arena)
 	r.recorded = recorded{}
 }
@@ -285,6 +306,9 @@ func (r *record) startTime() time.Time {
 func (r *record) id() ID {
 	if r.loaded != nil {
 		return r.loaded.id
+	}
+	if r.process != 0 {
+		return ID{r.process, r.seq}
 	}
 	return ID{r.store.opts.Generation, r.seq}
 }

@@ -123,8 +123,7 @@ func (r *record) redactionDone(q redaction) {
 		return
 	}
 	if r.pending--; r.pending == 0 && r.ended {
-		r.store.toSession(r)
-		r.store.examine(r)
+		r.settle()
 	}
 }
 

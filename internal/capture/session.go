@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,19 +36,24 @@ type SessionOptions struct {
 	Log   *zap.Logger
 }
 
-// Session writes each call that ends to a file, one line of protojson each.
+// Session writes each call that ends to a file, one line of protojson each. It
+// waits while another process writes that file, whose lock says so.
 type Session struct {
 	// Immutable.
 	opts  SessionOptions
-	queue chan queued // records send, run receives
-	stop  chan struct{}
+	queue chan queued   // records send, run receives
+	stop  chan struct{} // Close closes it
 	ended chan struct{} // run closes it
+
+	mu     sync.Mutex // a leaf
+	closed bool       // guarded by mu: nothing may be queued any more
 
 	lost    atomic.Uint64
 	opened  atomic.Pointer[os.File] // run stores it for Close, which may have to close it
 	givenUp atomic.Bool             // nothing more is written, and no record looked at
 
 	// Owned by run.
+	lock    *os.File // nil: it is not ours
 	file    *os.File
 	out     *bufio.Writer
 	written int64
@@ -68,24 +74,48 @@ func (s *Store) OpenSession(o SessionOptions) *Session {
 	return w
 }
 
+// ReopenSession goes on writing after a Close, because the process that was to
+// write instead is gone. Calls that ended in between are written first, unless
+// that process heard of their end: it may have written them.
+func (s *Store) ReopenSession(o SessionOptions) *Session {
+	w := s.OpenSession(o)
+	for r := range s.records {
+		if r.owed && !r.sentEnd {
+			s.toSession(r)
+		}
+	}
+	return w
+}
+
 // Path is that of the newest file.
 func (o SessionOptions) Path() string { return filepath.Join(o.Dir, o.Name+".ndjson") }
 
 // Lost returns how many calls did not get into the file.
 func (w *Session) Lost() uint64 { return w.lost.Load() }
 
-// offer queues a call, if there is room.
-func (w *Session) offer(q queued) {
+// offer queues a call, if there is room. It reports false if the session is
+// over, so that the call is another process's to write.
+func (w *Session) offer(q queued) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return false
+	}
 	select {
 	case w.queue <- q:
 	default:
 		w.lost.Add(1)
 	}
+	return true
 }
 
-// Close writes what is queued and closes the file. A file that takes nothing
-// keeps nobody from ending: it is given up, and that is said.
+// Close writes what is queued and closes the file: from then on another process
+// may write it. A file that takes nothing keeps nobody from ending: it is given
+// up, and that is said.
 func (w *Session) Close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
 	close(w.stop)
 	if w.endedSoon() {
 		return
@@ -112,6 +142,9 @@ func (w *Session) endedSoon() bool {
 }
 
 func (w *Session) run() {
+	// At once, so that a process which follows later finds it taken. What is
+	// wrong is said when the first call cannot be written.
+	_ = w.await()
 	flush := time.NewTicker(sessionFlush)
 	defer flush.Stop()
 	for {
@@ -128,6 +161,7 @@ func (w *Session) run() {
 			if w.file != nil {
 				w.say(w.file.Close())
 			}
+			w.unlock()
 			return
 		}
 	}
@@ -135,12 +169,13 @@ func (w *Session) run() {
 
 // append writes one call.
 func (w *Session) append(q queued) {
+	err := w.await()
 	if w.givenUp.Load() {
 		w.lost.Add(1)
 		return
 	}
 	q.record.mu.Lock()
-	if q.record.seq != q.seq {
+	if !q.holds() {
 		q.record.mu.Unlock()
 		w.lost.Add(1) // the ring forgot it before its turn came
 		return
@@ -148,7 +183,10 @@ func (w *Session) append(q queued) {
 	c := q.record.call()
 	q.record.mu.Unlock()
 	shorten(c)
-	line, err := protojson.Marshal(c)
+	var line []byte
+	if err == nil {
+		line, err = protojson.Marshal(c)
+	}
 	if err == nil {
 		err = w.write(append(line, '\n'))
 	}
@@ -197,9 +235,6 @@ func (w *Session) write(line []byte) error {
 // open begins or continues the newest file. A last line that was cut off gets
 // its end, so that only that line is lost.
 func (w *Session) open() error {
-	if err := os.MkdirAll(w.opts.Dir, 0o700); err != nil {
-		return fmt.Errorf("make the folder of the session file: %w", err)
-	}
 	f, err := os.OpenFile(w.opts.Path(), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the session file: %w", err)

@@ -126,13 +126,13 @@ func TestSessionFilesRotateBySizeAndCount(t *testing.T) {
 	w := s.OpenSession(o)
 	play(s, 1, 90, 500)
 	w.Close()
-	entries, err := os.ReadDir(o.Dir)
-	if err != nil || len(entries) != o.Files {
-		t.Fatalf("%d files, %v", len(entries), err)
+	files, err := filepath.Glob(filepath.Join(o.Dir, "work.*"))
+	if err != nil || len(files) != o.Files {
+		t.Fatalf("%d files, %v", len(files), err)
 	}
-	for _, e := range entries {
-		if info, err := e.Info(); err != nil || info.Size() > o.Size || info.Size() < o.Size/2 && e.Name() != "work.ndjson" || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s has %d bytes, mode %v", e.Name(), info.Size(), info.Mode())
+	for _, name := range files {
+		if info, err := os.Stat(name); err != nil || info.Size() > o.Size || info.Size() < o.Size/2 && name != o.Path() || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has %d bytes, mode %v", name, info.Size(), info.Mode())
 		}
 	}
 	next := newTestStore(t, Options{Generation: 8, Calls: 100, Bytes: 8 << 20})

@@ -22,6 +22,11 @@ type Store struct {
 	closed     chan struct{}  // Close closes it
 	running    sync.WaitGroup
 
+	carrying   sync.Mutex // held by who writes records down; comes before every other lock
+	merging    sync.Mutex // held by who takes in records; the same
+	forwarding atomic.Bool
+	unsent     atomic.Uint64 // calls that the ring forgot before another process was told of them
+
 	mode     atomic.Uint32 // a Mode
 	override atomic.Bool   // mode was set at run time: it holds for every route
 	session  atomic.Pointer[Session]
@@ -44,6 +49,7 @@ type Store struct {
 	kept  int   // calls, open ones included
 	open  int   // calls that have not ended
 	held  int64 // bytes of records, without those of the arena
+	away  away  // of the open calls, those that are open in other processes
 }
 
 // New returns an empty store. Close gives its memory back.
@@ -59,7 +65,7 @@ func New(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{opts: o, arena: a, redactions: make(chan redaction, redactQueue), closed: make(chan struct{})}
+	s := &Store{opts: o, arena: a, redactions: make(chan redaction, redactQueue), closed: make(chan struct{}), away: make(away)}
 	for _, name := range o.Redact {
 		s.blocks.redact = append(s.blocks.redact, strings.ToLower(name))
 	}
@@ -218,12 +224,8 @@ func (s *Store) evictLocked() bool {
 
 // finish makes a call that has ended one that may be forgotten. total is what
 // it costs, reserved is what of it is held for it already, besides
-// recordBytes. It is ready if nothing in the background will change its record.
-func (s *Store) finish(r *record, total, reserved int64, ready bool) {
-	if ready {
-		s.toSession(r)
-		s.examine(r)
-	}
+// recordBytes.
+func (s *Store) finish(r *record, total, reserved int64) {
 	s.mu.Lock()
 	s.open--
 	s.held += total - reserved - recordBytes
@@ -233,11 +235,11 @@ func (s *Store) finish(r *record, total, reserved int64, ready bool) {
 	s.mu.Unlock()
 }
 
-// toSession has a call written to the session file. Its record cannot become
-// that of another one meanwhile: r is locked, or not yet in the list.
+// toSession has a call written to the session file, unless it was. r is locked.
 func (s *Store) toSession(r *record) {
-	if session := s.session.Load(); session != nil {
-		session.offer(queued{r, r.seq})
+	if session := s.session.Load(); session != nil && !r.filed {
+		r.filed = session.offer(r.queue())
+		r.owed = !r.filed
 	}
 }
 
