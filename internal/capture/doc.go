@@ -9,7 +9,13 @@
 // Pitfall: records are used again. A record is only good for the sequence
 // number that it was found under, which is looked at with its lock held.
 //
-// Lock order: Store.mu, then record.mu of a call that has ended. Who holds the
-// record of an open call may take Store.mu: nobody who holds that wants the
-// record of an open call. arena.mu and feed.mu are leaves.
+// A call that was recorded in another process, before a hot restart or while
+// that process drains, is a record like others; it keeps its id. While it is
+// open there, Merge changes the record, as the relay does with those of its own
+// calls.
+//
+// Lock order: Store.merging or Store.carrying; Store.mu, then record.mu of a
+// call that has ended. Who holds the record of an open call may take Store.mu:
+// nobody who holds that wants the record of an open call. arena.mu, feed.mu and
+// Session.mu are leaves.
 package capture

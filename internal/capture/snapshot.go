@@ -114,7 +114,7 @@ func (s *Store) Restore(snapshot []byte) error {
 	s.merging.Lock()
 	defer s.merging.Unlock()
 	var out leftOut
-	for _, record := range slices.Backward(u.records) { // the one that ended first first
+	for _, record := range slices.Backward(u.records) { // in the order in which they ended
 		w, err := u.read(record)
 		if err == nil {
 			err = s.admit(w, false)

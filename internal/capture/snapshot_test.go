@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -288,8 +289,7 @@ func TestOpenCallsBeyondTheRingAreLeftOut(t *testing.T) {
 	o := small()
 	s := newTestStore(t, o)
 	for i := uint64(1); i <= 8; i++ {
-		f := routed(s, i, "all")
-		defer end(f)
+		routed(s, i, "all")
 	}
 	play(s, 20, 30, 3)
 	o.Calls = 5
@@ -484,7 +484,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	s := newTestStore(b, o)
 	message := make([]byte, 100)
 	for i := range uint64(10_000) {
-		f := s.Begin(callevent.Call{ID: i + 1, At: began, Peer: "127.0.0.1:1", Path: "/a.B/C", Fields: append([]hpack.HeaderField{{Name: "x-trace", Value: fmt.Sprint(i)}}, trailer...)})
+		f := s.Begin(callevent.Call{ID: i + 1, At: began, Peer: "127.0.0.1:1", Path: "/a.B/C", Fields: append([]hpack.HeaderField{{Name: "x-trace", Value: strconv.FormatUint(i, 10)}}, trailer...)})
 		f.Routed(began, "all", "b")
 		f.Attempted(began, "b", "127.0.0.1:2")
 		send(f, callevent.Up, message)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	loomv1 "loom/api/loom/v1"
+	"loom/internal/capture"
 )
 
 // verdict says in one sentence how a call ended and what had happened by then.
@@ -94,6 +95,8 @@ func loomVerdict(c *loomv1.Call, took string) string {
 		why = "The stream was ended after " + took + " because one side took nothing for too long while bytes waited"
 	case "BUFFER_LIMIT":
 		why = "The stream was ended after " + took + " because loom had no more room for the bytes that wait"
+	case capture.ReasonLost:
+		return "The loomd process that carried the call was gone before it said how the call ended; the last that is known of it is from " + took + " after its start."
 	case "CALLER_PROTOCOL_ERROR":
 		why = "The client broke the protocol after " + took + said(c.GetStatus())
 	case "":

@@ -136,6 +136,10 @@ func TestVerdict(t *testing.T) {
 		{ending(loomv1.Ender_ENDER_LOOM, "STREAM_STALLED", s), "The stream was ended after 1.0 s because one side took nothing for too long while bytes waited; the backend had not answered."},
 		{ending(loomv1.Ender_ENDER_LOOM, "BUFFER_LIMIT", s), "The stream was ended after 1.0 s because loom had no more room for the bytes that wait; the backend had not answered."},
 		{ending(loomv1.Ender_ENDER_LOOM, "CALLER_PROTOCOL_ERROR", s), "The client broke the protocol after 1.0 s; the backend had not answered."},
+		{
+			ending(loomv1.Ender_ENDER_LOOM, "PROCESS_LOST", s),
+			"The loomd process that carried the call was gone before it said how the call ended; the last that is known of it is from 1.0 s after its start.",
+		},
 		{ending(loomv1.Ender_ENDER_LOOM, "", s), "Loom ended the call after 1.0 s; the backend had not answered."},
 		{ending(loomv1.Ender_ENDER_LOOM, "LATER_REASON", s), "Loom ended the call after 1.0 s (LATER_REASON); the backend had not answered."},
 		{ending(e, "", s), "The call ended after 1.0 s, and nothing is recorded of who ended it; the backend had not answered."},
