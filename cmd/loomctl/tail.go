@@ -62,22 +62,18 @@ func (c *ctl) follow(ctx context.Context, filter string, take func(*loomv1.Watch
 	if err != nil {
 		return err
 	}
-	stream, err := client.WatchCalls(ctx, &loomv1.WatchCallsRequest{Filter: filter, Ended: true})
-	if err != nil {
-		return c.explain(err)
-	}
-	for err == nil {
-		var a *loomv1.WatchCallsResponse
-		if a, err = stream.Recv(); err != nil {
-			err = c.explain(err)
-		} else {
-			err = take(a)
-		}
-	}
-	if errors.Is(err, errEnough) || ctx.Err() != nil {
+	var refused error // by take, which explains itself
+	err = client.Follow(ctx, filter, func(a *loomv1.WatchCallsResponse) error {
+		refused = take(a)
+		return refused
+	}, func() { c.say("(loomd was reloaded: its calls go on)") })
+	switch {
+	case errors.Is(err, errEnough) || ctx.Err() != nil:
 		return nil //nolint:nilerr // the user has seen enough
+	case refused != nil:
+		return refused
 	}
-	return err
+	return c.explain(err)
 }
 
 // printCall prints a call that ended, with its messages if they are wanted and
