@@ -280,7 +280,7 @@ func TestHalfOpen14WallClockMovedChangesNothing(t *testing.T) {
 	r := newRig(t, usual())
 	r.open()
 	restored := newRig(t, usual())
-	if err := restored.Restore(r.Snapshot()); err != nil {
+	if err := restored.Restore(r.Snapshot(), 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, by := range []time.Duration{time.Hour, -time.Hour} {

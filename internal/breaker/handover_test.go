@@ -40,7 +40,7 @@ func TestHalfOpen20HotRestart(t *testing.T) {
 		r.t.Helper()
 		r.Pause()
 		child := newRig(r.t, usual())
-		if err := child.Restore(r.Snapshot()); err != nil {
+		if err := child.Restore(r.Snapshot(), 0); err != nil {
 			r.t.Fatal(err)
 		}
 		return child
@@ -97,17 +97,105 @@ func TestHalfOpen20HotRestart(t *testing.T) {
 			}
 		})
 	})
-	t.Run("closed keeps totals and failures in a row", func(t *testing.T) {
+	t.Run("closed keeps the failures in a row", func(t *testing.T) {
 		inBubble(t, func(r *rig) {
 			for range 4 {
 				r.call(Failure)
 			}
 			child := handOver(r)
-			if got, want := child.Status().Totals, r.Status().Totals; got != want {
-				t.Errorf("totals %+v, want %+v", got, want)
-			}
 			child.call(Failure)
 			child.want(Open)
+		})
+	})
+	t.Run("failures in a row last across it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := usual()
+			s.Lasting = 100 * time.Millisecond
+			r, child := newRig(t, s), newRig(t, s)
+			for range 5 {
+				r.call(Failure)
+			}
+			pass(60 * time.Millisecond)
+			if err := child.Restore(r.Snapshot(), 30*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+			child.call(Failure)
+			child.want(Closed) // 90 ms
+			pass(10 * time.Millisecond)
+			child.call(Failure)
+			child.want(Open)
+		})
+	})
+	t.Run("closed keeps the window, which goes on ageing", func(t *testing.T) {
+		inBubble(t, func(r *rig) {
+			for range 9 {
+				r.call(Failure)
+				r.call(Success)
+			}
+			pass(30 * time.Second)
+			child := newRig(r.t, usual())
+			if err := child.Restore(r.Snapshot(), 10*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			if s := child.Status(); s.Verdicts != 18 || s.Failures != 9 {
+				t.Errorf("%d verdicts and %d failures, want 18 and 9", s.Verdicts, s.Failures)
+			}
+			child.call(Success)
+			child.call(Failure) // half of 20
+			child.want(Open)
+			child.Reset("the operator")
+			if err := child.Restore(r.Snapshot(), 31*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			if s := child.Status(); s.Verdicts != 0 {
+				t.Errorf("%d verdicts after the window, want none", s.Verdicts)
+			}
+		})
+	})
+	t.Run("what the way took is taken off", func(t *testing.T) {
+		inBubble(t, func(r *rig) {
+			r.open()
+			record := r.Snapshot()
+			r.Pause()
+			pass(3 * time.Second)
+			child := newRig(r.t, usual())
+			if err := child.Restore(record, 3*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := child.Status(), r.Status(); got.NextProbe != 7*time.Second || got.Since != want.Since || got.LastErrorAt != want.LastErrorAt {
+				t.Errorf("it is\n%+v, want\n%+v", got, want)
+			}
+			child.went() // nothing has changed
+			pass(7 * time.Second)
+			child.want(Open)
+			pass(1)
+			child.want(HalfOpen)
+			late := newRig(r.t, usual())
+			if err := late.Restore(record, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			pass(2)
+			late.want(HalfOpen)
+		})
+	})
+	t.Run("a hundred times", func(t *testing.T) {
+		inBubble(t, func(r *rig) {
+			r.open()
+			current := r
+			for range 99 {
+				record := current.Snapshot()
+				current.Pause()
+				pass(100 * time.Millisecond)
+				next := newRig(r.t, usual())
+				if err := next.Restore(record, 100*time.Millisecond); err != nil {
+					t.Fatal(err)
+				}
+				current = next
+			}
+			pass(100*time.Millisecond - 1)
+			current.want(Open)
+			pass(2)
+			current.want(HalfOpen)
 		})
 	})
 	t.Run("other settings start closed and say so", func(t *testing.T) {
@@ -116,7 +204,7 @@ func TestHalfOpen20HotRestart(t *testing.T) {
 			s := usual()
 			s.Probes = 4
 			child := newRig(r.t, s)
-			err := child.Restore(r.Snapshot())
+			err := child.Restore(r.Snapshot(), 0)
 			if err == nil || !strings.Contains(err.Error(), "the settings have changed since it was open") {
 				t.Errorf("the error is %v", err)
 			}
@@ -166,7 +254,7 @@ func TestHalfOpen20RecordsThatAreWrongStartClosed(t *testing.T) {
 	for name, c := range map[string]struct{ record, says string }{
 		"empty":              {"", "read the record"},
 		"cut off":            {good[:len(good)/2], "read the record"},
-		"newer":              {edit(`"version":1`, `"version":2`), "the record has version 2, this loomd reads 1"},
+		"newer":              {edit(`"version":2`, `"version":3`), "the record has version 3, this loomd reads 2"},
 		"no version":         {`{}`, "version 0"},
 		"unknown field":      {edit(`{`, `{"more":1,`), "unknown field"},
 		"something follows":  {good + "{}", "read the record"},
@@ -178,19 +266,22 @@ func TestHalfOpen20RecordsThatAreWrongStartClosed(t *testing.T) {
 		"too long":           {edit(`"remaining":1`, `"remaining":10000`), "more than max open for"},
 		"negative age":       {edit(`"age":0`, `"age":-1`), "impossible age"},
 		"negative count":     {edit(`"consecutive":5`, `"consecutive":-5`), "impossible count"},
+		"negative row":       {edit(`"row_age":0`, `"row_age":-1`), "impossible age"},
+		"wrong window":       {edit(`"failures":5`, `"failures":6`), "impossible window"},
+		"long window":        {edit(`"window":[`, `"window":[`+strings.Repeat(`{},`, 10)), "impossible window"},
 		"huge error":         {edit(`UNAVAILABLE`, strings.Repeat("x", 2000)), "an error of 2000 bytes"},
 		"huge":               {strings.Repeat(" ", 1<<20), "the record has 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(r *rig) {
-				err := r.Restore([]byte(c.record))
+				err := r.Restore([]byte(c.record), 0)
 				if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), `backend "users", which starts closed`) {
 					t.Errorf("the error is %v, want %q in it", err, c.says)
 				}
 				r.want(Closed)
 				r.went()
-				if totals := r.Status().Totals; totals != (Totals{}) {
-					t.Errorf("it took totals %+v", totals)
+				if st := r.Status(); st.Verdicts != 0 || st.Consecutive != 0 || st.LastError != "" {
+					t.Errorf("it took %+v", st)
 				}
 				r.call(Success)
 			})
@@ -204,7 +295,7 @@ func TestHalfOpen21ParentsLateResultsDoNotAlterTheChild(t *testing.T) {
 		probes := []Ticket{r.allow(unary{}), r.allow(unary{}), r.allow(unary{})}
 		r.Pause()
 		child := newRig(r.t, usual())
-		if err := child.Restore(r.Snapshot()); err != nil {
+		if err := child.Restore(r.Snapshot(), 0); err != nil {
 			t.Fatal(err)
 		}
 		pass(2)

@@ -6,24 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
 // recordVersion is +1 with each change that an older loomd would misread.
-const recordVersion = 1
+const recordVersion = 2
 
 // Bounds on a record: it is foreign input. The largest one of our own has a
 // name and an error, both in JSON.
 const (
 	maxRecord    = 64 << 10
 	maxOpenings  = 1 << 30
+	maxVerdicts  = 1 << 40 // within one window
 	maxErrorText = 1 << 10 // of any failure that is remembered
 	// maxAge keeps times within what a Time can be moved by and back.
 	maxAge = 100 * 365 * 24 * time.Hour
 )
 
 // record is a breaker as bytes. It has durations and no point in time, because
-// clocks are set.
+// clocks are set. The totals are not in it: they go on counting in the process
+// that wrote it, see [Breaker.Add].
 type record struct {
 	Version     int           `json:"version"`
 	Name        string        `json:"name"`
@@ -33,15 +36,23 @@ type record struct {
 	Remaining   time.Duration `json:"remaining"` // of being open
 	Openings    int           `json:"openings"`
 	Consecutive int           `json:"consecutive"`
-	Totals      Totals        `json:"totals"`
+	RowAge      time.Duration `json:"row_age"`    // of the first of the failures in a row
+	Window      []part        `json:"window"`     // its buckets, the newest first
+	WindowAge   time.Duration `json:"window_age"` // of the newest bucket
 	Error       string        `json:"error"`
 	ErrorAge    time.Duration `json:"error_age"`
 }
 
+// part is a bucket of a window in a record.
+type part struct {
+	Verdicts int `json:"verdicts"`
+	Failures int `json:"failures"`
+}
+
 // Snapshot returns the breaker as a record, for Restore in another process. A
-// half-open breaker is written down as an open one whose time is over, and the
-// window is left out. Pause the breaker first if the other process is to be the
-// only one that tries the backend.
+// half-open breaker is written down as an open one whose time is over. Pause
+// the breaker first if the other process is to be the only one that tries the
+// backend.
 func (b *Breaker) Snapshot() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -56,8 +67,12 @@ func (b *Breaker) Snapshot() []byte {
 		Remaining:   b.openForNowLocked(),
 		Openings:    b.openings,
 		Consecutive: b.consecutive,
-		Totals:      b.totals,
+		Window:      b.window.parts(),
+		WindowAge:   now.Sub(b.window.start),
 		Error:       b.lastError,
+	}
+	if b.consecutive > 0 {
+		r.RowAge = now.Sub(b.rowSince)
 	}
 	if b.state == HalfOpen {
 		r.State = Open.String()
@@ -73,29 +88,32 @@ func (b *Breaker) Snapshot() []byte {
 }
 
 // Restore goes on from the record of a breaker of the same name with the same
-// settings. It is for a new breaker that nobody uses yet. After an error the
-// breaker is as it was, closed, and the error says why.
-func (b *Breaker) Restore(text []byte) error {
+// settings, which was written age ago: what it says of times has gone on
+// meanwhile. It is for a new breaker that nobody uses yet, and nobody is told:
+// the state does not change. After an error the breaker is as it was, closed,
+// and the error says why.
+func (b *Breaker) Restore(text []byte, age time.Duration) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	age = min(max(0, age), maxAge)
 	r, state, err := b.readLocked(text)
 	if err != nil {
 		return fmt.Errorf("restore the breaker of backend %q, which starts closed instead: %w", b.name, err)
 	}
 	now := time.Now()
-	b.openings, b.consecutive, b.totals = r.Openings, r.Consecutive, r.Totals
+	written := now.Add(-age)
+	b.openings, b.consecutive = r.Openings, r.Consecutive
+	b.rowSince = written.Add(-r.RowAge)
+	b.window.fill(r.Window, written.Add(-r.WindowAge))
 	if r.Error != "" {
-		b.lastError, b.lastErrorAt = r.Error, now.Add(-r.ErrorAge)
+		b.lastError, b.lastErrorAt = r.Error, written.Add(-r.ErrorAge)
 	}
-	switch state {
-	case Open:
-		b.holdLocked(r.Remaining, "open for long enough")
-		b.enterLocked(Open, "open before the restart")
-	case ForcedOpen, Disabled:
-		b.enterLocked(state, state.String()+" before the restart")
+	if state == Open {
+		b.holdLocked(max(0, r.Remaining-age), "open for long enough")
 	}
-	b.since = now.Add(-r.Age)
-	b.markLocked()
+	b.settleLocked(state)
+	b.since = written.Add(-r.Age)
+	b.gatherLocked(now)
 	return nil
 }
 
@@ -144,16 +162,22 @@ func (r *record) check() (State, error) {
 	switch {
 	case !ok || state == HalfOpen:
 		return 0, fmt.Errorf("the record has the unknown state %q", r.State)
-	case r.Age < 0 || r.Age > maxAge || r.ErrorAge < 0 || r.ErrorAge > maxAge:
+	case slices.ContainsFunc([]time.Duration{r.Age, r.ErrorAge, r.RowAge, r.WindowAge}, func(d time.Duration) bool { return d < 0 || d > maxAge }):
 		return 0, errors.New("the record has an impossible age")
 	case r.Remaining < 0, r.Remaining > 0 && state != Open:
 		return 0, errors.New("the record has an impossible remaining time")
 	case r.Openings < 0 || r.Openings > maxOpenings || r.Consecutive < 0 || r.Consecutive > maxOpenings:
 		return 0, errors.New("the record has an impossible count")
+	case len(r.Window) > buckets || slices.ContainsFunc(r.Window, part.impossible):
+		return 0, errors.New("the record has an impossible window")
 	case len(r.Error) > maxErrorText:
 		return 0, fmt.Errorf("the record has an error of %d bytes, more than %d", len(r.Error), maxErrorText)
 	}
 	return state, nil
+}
+
+func (p part) impossible() bool {
+	return p.Failures < 0 || p.Failures > p.Verdicts || p.Verdicts > maxVerdicts
 }
 
 func stateNamed(name string) (State, bool) {

@@ -52,7 +52,7 @@ func roundTrip(t *testing.T, s State, seed uint64) {
 
 		record := first.Snapshot()
 		second := newRig(t, usual())
-		if err := second.Restore(record); err != nil {
+		if err := second.Restore(record, 0); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		if again := second.Snapshot(); !bytes.Equal(again, record) {
@@ -64,7 +64,7 @@ func roundTrip(t *testing.T, s State, seed uint64) {
 			second.want(HalfOpen)
 			return
 		}
-		a.Verdicts, a.Failures = 0, 0 // the window begins anew
+		a.Totals, b.Totals = Totals{}, Totals{} // they stay with who counted
 		if a != b {
 			t.Errorf("seed %d: it was\n%+v and is\n%+v", seed, a, b)
 		}
@@ -88,12 +88,12 @@ func FuzzRestore(f *testing.F) {
 	}
 	f.Add(b.Snapshot())
 	b.Stop()
-	f.Add([]byte(`{"version":2}`))
-	f.Add([]byte(`{"version":1,"name":"users","state":"half-open"}`))
+	f.Add([]byte(`{"version":3}`))
+	f.Add([]byte(`{"version":2,"name":"users","state":"half-open"}`))
 	f.Fuzz(func(t *testing.T, record []byte) {
 		inBubble(t, func(r *rig) {
 			before := r.Status()
-			if err := r.Restore(record); err != nil {
+			if err := r.Restore(record, 0); err != nil {
 				if after := r.Status(); after != before {
 					t.Fatalf("refused with %v, and yet it went from %+v to %+v", err, before, after)
 				}
@@ -102,7 +102,7 @@ func FuzzRestore(f *testing.F) {
 			}
 			again := newRig(r.t, usual())
 			written := r.Snapshot()
-			if err := again.Restore(written); err != nil {
+			if err := again.Restore(written, 0); err != nil {
 				t.Fatalf("it was taken, and what it made is not: %v", err)
 			}
 			if twice := again.Snapshot(); !bytes.Equal(twice, written) {
@@ -115,5 +115,19 @@ func FuzzRestore(f *testing.F) {
 			r.Reset("the operator")
 			r.call(Success)
 		})
+	})
+}
+
+// Totals of others are added, also while calls are counted without the lock.
+func TestTotalsOfOthers(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		all := Totals{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
+		r.call(Success)
+		r.Add(all)
+		r.Add(all)
+		r.call(Failure)
+		if got, want := r.Status().Totals, (Totals{4, 4, 7, 9, 10, 12, 14, 16, 18, 20}); got != want {
+			t.Errorf("the totals are %+v, want %+v", got, want)
+		}
 	})
 }

@@ -2,19 +2,36 @@ package breaker
 
 import "time"
 
-// Totals count from the making of the breaker, or of the first of those that
-// handed their records on.
+// Totals count from the making of the breaker; Add adds those of others.
 type Totals struct {
-	Allowed       uint64 `json:"allowed"`        // attempts, probes among them
-	Rejected      uint64 `json:"rejected"`       // attempts that were not allowed
-	Successes     uint64 `json:"successes"`      // verdicts that counted
-	Failures      uint64 `json:"failures"`       // verdicts that counted
-	Excluded      uint64 `json:"excluded"`       // verdicts that said nothing
-	Late          uint64 `json:"late"`           // verdicts that came too late to count
-	Afterwards    uint64 `json:"afterwards"`     // failures of attempts that had succeeded
-	Probes        uint64 `json:"probes"`         // attempts that were allowed while half-open
-	ProbeTimeouts uint64 `json:"probe_timeouts"` // probes that were silent for too long
-	Openings      uint64 `json:"openings"`       // by the breaker's own judgement
+	Allowed       uint64 // attempts, probes among them
+	Rejected      uint64 // attempts that were not allowed
+	Successes     uint64 // verdicts that counted
+	Failures      uint64 // verdicts that counted
+	Excluded      uint64 // verdicts that said nothing
+	Late          uint64 // verdicts that came too late to count
+	Afterwards    uint64 // failures of attempts that had succeeded
+	Probes        uint64 // attempts that were allowed while half-open
+	ProbeTimeouts uint64 // probes that were silent for too long
+	Openings      uint64 // by the breaker's own judgement
+}
+
+// Add adds what another breaker of the backend has counted, in a process that
+// was here before.
+func (b *Breaker) Add(t Totals) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	own := &b.totals
+	own.Allowed += t.Allowed
+	own.Rejected += t.Rejected
+	own.Successes += t.Successes
+	own.Failures += t.Failures
+	own.Excluded += t.Excluded
+	own.Late += t.Late
+	own.Afterwards += t.Afterwards
+	own.Probes += t.Probes
+	own.ProbeTimeouts += t.ProbeTimeouts
+	own.Openings += t.Openings
 }
 
 // Status is a breaker at one moment, for people.

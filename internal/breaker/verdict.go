@@ -158,6 +158,12 @@ func (b *Breaker) clearLocked() {
 // enterLocked changes the state. What was allowed before is late from now on.
 func (b *Breaker) enterLocked(to State, why string) {
 	from := b.state
+	b.settleLocked(to)
+	b.tellLocked(Event{Backend: b.name, From: from, To: to, Reason: why, At: b.since, RetryIn: b.openForNowLocked()})
+}
+
+// settleLocked is enterLocked without anybody being told.
+func (b *Breaker) settleLocked(to State) {
 	b.state = to
 	b.since = time.Now()
 	b.epoch++
@@ -165,7 +171,6 @@ func (b *Breaker) enterLocked(to State, why string) {
 	clear(b.probes)
 	b.probes = b.probes[:0]
 	b.armLocked()
-	b.tellLocked(Event{Backend: b.name, From: from, To: to, Reason: why, At: b.since, RetryIn: b.openForNowLocked()})
 }
 
 // openForNowLocked is how long calls will be refused, as far as it is known.

@@ -59,3 +59,28 @@ func (w *window) roll(now time.Time) {
 		*old = count{}
 	}
 }
+
+// parts returns the buckets for a record, the newest first; those before the
+// oldest that counted anything are left out.
+func (w *window) parts() []part {
+	all := []part{}
+	for i := range buckets {
+		c := w.counts[(w.newest+buckets-i)%buckets]
+		all = append(all, part{c.verdicts, c.failures})
+	}
+	for len(all) > 0 && all[len(all)-1] == (part{}) {
+		all = all[:len(all)-1]
+	}
+	return all
+}
+
+// fill has an empty window hold the buckets of a record, of which the newest
+// began at start.
+func (w *window) fill(parts []part, start time.Time) {
+	w.start = start
+	for i, p := range parts {
+		w.counts[(w.newest+buckets-i)%buckets] = count{p.Verdicts, p.Failures}
+		w.sum.verdicts += p.Verdicts
+		w.sum.failures += p.Failures
+	}
+}
