@@ -36,6 +36,7 @@ type Endpoint struct {
 
 	// Guarded by backend.mu.
 	listed   bool // it is an endpoint of the backend
+	recalled bool // warmFrom is what it was in another process
 	drained  bool // by an operator
 	ejection ejection
 	health   health

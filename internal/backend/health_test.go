@@ -374,20 +374,52 @@ func TestHealthIsHandedOn(t *testing.T) {
 		if !strings.Contains(string(record), "it says NOT SERVING") {
 			t.Fatalf("%s", record)
 		}
-		next := &ward{a: w.a, b: w.b}
 		w.b.becomes(serving)
-		next.fleet = &fleet{rig: newRig(t, targets("names:///"+t.Name()), func(o *backend.Options) {
-			o.Health = &backend.HealthCheck{Interval: checkEvery, Timeout: time.Second, Fall: 3, Rise: 2}
-			o.Dial = next.dial
-		}), name: directory.find(t, t.Name())}
-		if err := next.backend.Restore(record); err != nil {
-			t.Fatal(err)
-		}
-		if err := next.name.resolveTo("a", "b"); err != nil {
-			t.Fatal(err)
-		}
+		next := w.heir(t, record)
 		next.wantHealth(backend.HealthBad, "it says NOT SERVING")
 		time.Sleep(checkEvery)
 		next.wantHealth(backend.HealthGood, "")
+	})
+}
+
+// heir is the ward in another process, which learns of the endpoints later.
+func (w *ward) heir(t *testing.T, record []byte) *ward {
+	t.Helper()
+	next := &ward{a: w.a, b: w.b}
+	next.fleet = &fleet{rig: newRig(t, targets("names:///"+t.Name()), func(o *backend.Options) {
+		o.Health = &backend.HealthCheck{Interval: checkEvery, Timeout: time.Second, Fall: 3, Rise: 2}
+		o.Dial = next.dial
+		o.Event = next.j.add
+	}), name: directory.find(t, t.Name())}
+	if err := next.backend.Restore(record, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := next.name.resolveTo("a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+// An endpoint that is healthy stays so in the next process, where it needs as
+// many bad checks to fall as it would have needed here, and one that was on the
+// way down goes on from there.
+func TestHealthHalfWayIsHandedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, healthy)
+		w.b.set(func(p *patient) { p.hangs, p.noWatch = true, true })
+		time.Sleep(2*checkEvery + 2*time.Second) // two checks have failed, three make it fall
+		w.wantHealth(backend.HealthGood, "")
+		w.a.set(func(p *patient) { p.hangs, p.noWatch = true, true })
+		next := w.heir(t, w.backend.Snapshot())
+		next.wantHealth(backend.HealthGood, "")
+		if e := next.endpoint("a"); e.Health != backend.HealthGood {
+			t.Fatalf("before it is asked, a is %+v", e)
+		}
+		time.Sleep(2 * time.Second) // of the first check, which gets no answer
+		next.wantHealth(backend.HealthBad, "no answer within 1s")
+		if e := next.endpoint("a"); e.Health != backend.HealthGood {
+			t.Fatalf("after one bad check, a is %+v", e)
+		}
+		next.j.want(t, "unhealthy b no answer within 1s")
 	})
 }

@@ -30,13 +30,14 @@ func (k *Backend) warm(now time.Time, old, r *rotation) {
 		stay = stay || e.active.Load()
 	}
 	for _, e := range r.endpoints {
-		if !e.active.Load() {
+		if !e.active.Load() && !e.recalled {
 			e.warmFrom.Store(0)
 			if stay && age >= k.newUntil {
 				e.warmFrom.Store(int64(age))
 			}
 		}
-		if from := time.Duration(e.warmFrom.Load()); from > 0 {
+		e.recalled = false
+		if from := time.Duration(e.warmFrom.Load()); from != 0 {
 			r.warmUntil = max(r.warmUntil, from+k.options().SlowStart)
 		}
 	}

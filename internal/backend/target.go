@@ -220,7 +220,7 @@ func (k *Backend) admit(old, list []*Endpoint, age time.Duration) (gone []*Endpo
 		if !in[e] {
 			e.listed = false
 			e.unask()
-			k.remember(e.record(age))
+			k.remember(e.leaves(age))
 			gone = append(gone, e)
 		}
 	}
