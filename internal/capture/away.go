@@ -83,11 +83,13 @@ func (r *record) forgotten() {
 
 // Merge takes in what Changes of another process has written. Calls that are
 // not in the list come into it; those that have ended are written to the
-// session file, unless that process has done so.
-func (s *Store) Merge(changes []byte) error {
+// session file, unless that process has done so. It returns the first part of
+// the ids of that process, 0 if the bytes are damaged; calls that cannot be
+// taken in are left out, and the error says how many were.
+func (s *Store) Merge(changes []byte) (process uint64, err error) {
 	u, err := s.unpack(changes)
 	if err != nil {
-		return fmt.Errorf("take in calls of another process: %w", err)
+		return 0, fmt.Errorf("take in calls of another process: %w", err)
 	}
 	s.merging.Lock()
 	defer s.merging.Unlock()
@@ -100,7 +102,7 @@ func (s *Store) Merge(changes []byte) error {
 		}
 		out.note(err)
 	}
-	return out.error("take in calls of another process", len(u.records))
+	return u.process, out.error("take in calls of another process", len(u.records))
 }
 
 func (s *Store) merge(w *written) error {

@@ -47,8 +47,8 @@ func forward(t testing.TB, from, to *Store, progress bool) int {
 		if data == nil {
 			return n
 		}
-		if err := to.Merge(data); err != nil {
-			t.Fatal(err)
+		if process, err := to.Merge(data); err != nil || process != from.opts.Generation {
+			t.Fatalf("of process %d: %v", process, err)
 		}
 		if !more {
 			return n + 1
@@ -460,7 +460,7 @@ func FuzzBundle(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		heir := newTestStore(t, Options{Generation: 8, Calls: 5, Bytes: 256 << 10, MessageBytes: 100})
 		_ = heir.Restore(data) // the error is for people
-		_ = heir.Merge(data)
+		_, _ = heir.Merge(data)
 		for c := range heir.Calls {
 			if err := marshals(c); err != nil {
 				t.Fatalf("a call that was restored cannot be shown: %v", err)

@@ -97,6 +97,9 @@ func (s *Store) SetMode(m Mode) {
 // Mode is how much is recorded of calls whose route says nothing else.
 func (s *Store) Mode() Mode { return Mode(s.mode.Load()) }
 
+// Override returns what SetMode has set; false if it was not called.
+func (s *Store) Override() (Mode, bool) { return s.Mode(), s.override.Load() }
+
 func (s *Store) modeOf(route string) Mode {
 	if !s.override.Load() {
 		if m, ok := s.opts.RouteModes[route]; ok {

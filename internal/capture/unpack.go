@@ -14,8 +14,12 @@ import (
 	"loom/internal/callevent"
 )
 
-// errBundle says that bytes are no bundle, or not all of one.
-var errBundle = errors.New("the bytes are damaged")
+// ErrDamaged says that bytes are not what Snapshot or Changes has written, or
+// not all of it. Nothing of them is taken in.
+var ErrDamaged = errors.New("the bytes are damaged")
+
+// errTorn says that what is written down of one call is damaged.
+var errTorn = errors.New("its bytes are damaged")
 
 // unpacker reads a bundle. What it returns refers to no bytes of the bundle,
 // but for the data of messages.
@@ -82,7 +86,7 @@ func (s *Store) unpack(bundle []byte) (*unpacker, error) {
 		}
 	})
 	if !whole || u.process == 0 {
-		return nil, errBundle
+		return nil, ErrDamaged
 	}
 	u.blocks = make([]*block, len(u.raw))
 	return u, nil
@@ -95,7 +99,7 @@ func (u *unpacker) read(record []byte) (*written, error) {
 	u.err = nil
 	w.request, w.response = u.store.blocks.none, u.store.blocks.none
 	if !fields(record, u.field) && u.err == nil {
-		u.err = errBundle
+		u.err = errTorn
 	}
 	switch {
 	case u.err != nil:
@@ -150,7 +154,7 @@ func (u *unpacker) block(n uint64) *block {
 		}
 	})
 	if !whole {
-		u.fail("header block %d: %w", n, errBundle)
+		u.fail("header block %d: %w", n, errTorn)
 		return nil
 	}
 	b := u.store.blocks.none
@@ -302,7 +306,7 @@ func (u *unpacker) attempt(data []byte) {
 		}
 	})
 	if !whole {
-		u.fail("an attempt: %w", errBundle)
+		u.fail("an attempt: %w", errTorn)
 	}
 	w.earlier = append(w.earlier, a)
 }
@@ -335,7 +339,7 @@ func (u *unpacker) message(data []byte) {
 		}
 	})
 	if !whole {
-		u.fail("a message: %w", errBundle)
+		u.fail("a message: %w", errTorn)
 	}
 	w.list, w.data = append(w.list, m), append(w.data, nil)
 }

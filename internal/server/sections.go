@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"loom/internal/capture"
 )
 
 // section is state that a reload carries from the older process to the younger
@@ -22,6 +24,9 @@ type section struct {
 // sections are all of them. Who adds state that crosses a reload adds a line.
 func (s *Server) sections() []section {
 	all := []section{
+		{"processes", processesVersion, s.watch.carry.saveProcesses, readBefore},
+		{"capture", capture.SnapshotVersion, s.watch.store.Snapshot, ageless(s.watch.restoreCalls)},
+		{"mode", 1, s.saveMode, ageless(s.restoreMode)},
 		{"tickets", 1, plain(s.tickets.Snapshot), ageless(s.tickets.Restore)},
 	}
 	f := s.now()
@@ -33,6 +38,9 @@ func (s *Server) sections() []section {
 	}
 	return all
 }
+
+// readBefore is how a section is restored that New has read by then.
+func readBefore([]byte, time.Duration) error { return nil }
 
 // plain is a way to save that cannot fail.
 func plain(save func() []byte) func() ([]byte, error) {

@@ -75,6 +75,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	if o.Estate != nil {
 		s.restore(o.Estate)
 	}
+	s.watch.loadSession()
 	return s, nil
 }
 

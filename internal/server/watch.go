@@ -29,13 +29,19 @@ type watch struct {
 	log       *zap.Logger
 	schemas   *schemas
 	store     *capture.Store
-	session   *capture.Session // nil: calls are not written
+	sessions  *capture.SessionOptions // nil: calls are not written
+	carry     *carry
 	tally     *tally
 	inspector *inspector.Server // nil: there is none
 	page      net.Listener      // of the inspector
 	records   *inspector.Records
 	admin     *administration // nil: there is none
 	monitor   *monitor        // nil: there is none
+
+	// Owned by the goroutine of New, then by that of Serve.
+	carried    bool             // the list of calls is that of the process before
+	session    *capture.Session // nil: calls are not written, or not yet
+	forwarding *forwarding      // nil: no process has replaced this one
 
 	running sync.WaitGroup
 }
@@ -44,7 +50,8 @@ type watch struct {
 func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
 	w := &watch{log: o.Log, schemas: newSchemas(s.now, o), tally: newTally(cfg)}
 	c := &cfg.Capture
-	generation := newGeneration(time.Now())
+	w.carry = newCarry(1, o.Estate, time.Now(), o.Log)
+	generation := w.carry.process
 	mode, err := captureMode(c.Mode)
 	if err != nil {
 		return w, err
@@ -56,7 +63,7 @@ func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
 	if err != nil {
 		return w, err
 	}
-	w.openSession(c, o)
+	w.nameSession(c, o)
 	if w.monitor, err = s.openMonitor(w.store, cfg, o); err != nil {
 		return w, err
 	}
@@ -97,19 +104,15 @@ func routeModes(cfg *config.Config) map[string]capture.Mode {
 	return modes
 }
 
-// openSession reads the calls of an earlier session, and writes those that come.
-func (w *watch) openSession(c *config.Capture, o Options) {
+// nameSession says where the session file is, if there is to be one.
+func (w *watch) nameSession(c *config.Capture, o Options) {
 	if c.Session == "" {
 		return
 	}
-	so := capture.SessionOptions{
+	w.sessions = &capture.SessionOptions{
 		Dir: o.stateFolder("sessions"), Name: c.Session, Size: int64(c.SessionSize), Files: c.SessionFiles,
 		Log: o.Log.Named("session"),
 	}
-	if n := w.store.LoadSession(so); n > 0 {
-		o.Log.Info("calls of an earlier session are in the list", zap.String("session", c.Session), zap.Int("calls", n))
-	}
-	w.session = w.store.OpenSession(so)
 }
 
 func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, ro inspector.RecordsOptions, panels inspector.Panels, generation uint64) error {
@@ -139,6 +142,9 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, ro inspe
 
 // start serves what people look at, and looks for drift, until ctx ends.
 func (w *watch) start(ctx context.Context) {
+	if w.sessions != nil {
+		w.session = w.store.OpenSession(*w.sessions)
+	}
 	if w.monitor != nil {
 		w.running.Go(func() { w.monitor.serve(ctx, w.log) })
 	}
@@ -172,7 +178,10 @@ func (w *watch) close() error {
 	if w.monitor != nil {
 		w.monitor.close(w.log)
 	}
-	if w.session != nil {
+	switch {
+	case w.forwarding != nil:
+		w.forwarding.end() // it has closed the session
+	case w.session != nil:
 		w.session.Close()
 	}
 	w.schemas.cache.Close()
