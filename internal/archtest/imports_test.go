@@ -16,6 +16,7 @@ var house = []string{
 	"cmd/loomctl",
 	"internal/server",
 	"internal/hotrestart",
+	"internal/systemd",
 	"internal/admin",
 	"internal/adminclient",
 	"internal/inspector",
@@ -54,7 +55,7 @@ type rule struct {
 var rules = []rule{
 	{
 		why:  "it is a part that server fits together with others, so it stands alone",
-		from: oneOf("internal/h2", "internal/breaker", "internal/pki", "internal/proxyproto", "internal/hotrestart", "internal/config", "internal/route", "internal/callevent", "internal/filter"),
+		from: oneOf("internal/h2", "internal/breaker", "internal/pki", "internal/proxyproto", "internal/hotrestart", "internal/systemd", "internal/config", "internal/route", "internal/callevent", "internal/filter"),
 		to:   under("internal"),
 	},
 	{
