@@ -9,14 +9,16 @@ import (
 	"syscall"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
 
 	"loom/internal/config"
 )
 
-// newLogger writes to w: for people on a terminal, JSON for machines elsewhere.
-func newLogger(c *config.Log, w io.Writer) *zap.Logger {
+// newLogger writes to w: for people on a terminal, JSON for machines elsewhere,
+// with its level where the journal looks for it.
+func newLogger(c *config.Log, w io.Writer, env lookupEnv) *zap.Logger {
 	level, err := zapcore.ParseLevel(c.Level)
 	if err != nil {
 		level = zapcore.InfoLevel // the configuration has been validated
@@ -32,6 +34,9 @@ func newLogger(c *config.Log, w io.Writer) *zap.Logger {
 		e := zap.NewProductionEncoderConfig()
 		e.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 		encoder = zapcore.NewJSONEncoder(e)
+	}
+	if journaled(w, env) {
+		encoder = journalEncoder{encoder, buffer.NewPool()}
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
 }

@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 	defer signal.Stop(signals)
 
 	if f.open != "" {
-		return view(ctx, f, signals, stderr)
+		return view(ctx, f, env, signals, stderr)
 	}
 	demo, cfg, warnings, err := configuration(ctx, f, env)
 	if warnings != "" {
@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 	if _, set := env("GOMAXPROCS"); !set {
 		defer scaleProcs()()
 	}
-	log := newLogger(&cfg.Log, stderr)
+	log := newLogger(&cfg.Log, stderr, env)
 	defer func() { _ = log.Sync() }() // a terminal cannot be synced, and says so
 	if err := serve(ctx, f, env, cfg, demo, log, signals, stdout, stderr); err != nil {
 		return report(stderr, withFlag(err, f))
@@ -97,10 +97,11 @@ func serve(ctx context.Context, f *flags, env lookupEnv, cfg *config.Config, dem
 		return err
 	}
 	defer own.remove()
+	notifier, sockets := service(env, log)
 	s, err := server.New(cfg, server.Options{
 		Certificate: own.shown(),
 		Log:         log, Ended: ended, StateDir: stateDir(env), Version: version(), ConfigPath: f.config,
-		Admin: adminSocket(f, cfg, env),
+		Admin: adminSocket(f, cfg, env), Systemd: notifier, Sockets: sockets,
 	})
 	if err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 )
 
 // view shows a saved capture until a signal ends it, and returns the exit code.
-func view(ctx context.Context, f *flags, signals <-chan os.Signal, stderr io.Writer) int {
-	log := newLogger(&config.Default().Log, stderr)
+func view(ctx context.Context, f *flags, env lookupEnv, signals <-chan os.Signal, stderr io.Writer) int {
+	log := newLogger(&config.Default().Log, stderr, env)
 	v, err := server.NewViewer(f.open, f.inspector, server.Options{Log: log, Version: version()})
 	if err != nil {
 		return report(stderr, withFlag(err, f))

@@ -35,22 +35,26 @@ const ownPeer = "inspector"
 // dialOwn makes a client of a listener of this process, in memory: past what
 // clients outside have to prove, so that it has no identity either.
 func (s *Server) dialOwn(l *listener) (grpc.ClientConnInterface, io.Closer, error) {
-	dial := func(context.Context, string) (net.Conn, error) {
-		near, far := net.Pipe()
-		caller := l.caller
-		caller.Peer = ownPeer
-		g := &guest{nc: far, conn: s.relay.Conn(far, caller)}
-		if err := l.invite(g, &s.conns, func() { s.serveConn(l, g.conn) }); err != nil {
-			return nil, errors.Join(err, near.Close(), far.Close())
-		}
-		return near, nil
-	}
+	dial := func(context.Context, string) (net.Conn, error) { return s.enter(l, ownPeer) }
 	conn, err := grpc.NewClient("passthrough:///"+l.name, grpc.WithContextDialer(dial),
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig())
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to the listener %s: %w", l.name, err)
 	}
 	return conn, conn, nil
+}
+
+// enter makes a connection to a listener of this process, in memory. What is
+// seen of its caller is peer.
+func (s *Server) enter(l *listener, peer string) (net.Conn, error) {
+	near, far := net.Pipe()
+	caller := l.caller
+	caller.Peer = peer
+	g := &guest{nc: far, conn: s.relay.Conn(far, caller)}
+	if err := l.invite(g, &s.conns, func() { s.serveConn(l, g.conn) }); err != nil {
+		return nil, errors.Join(err, near.Close(), far.Close())
+	}
+	return near, nil
 }
 
 // redact takes out of a call that passed no listener what capture would have

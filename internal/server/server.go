@@ -14,6 +14,7 @@ import (
 	"loom/internal/h2"
 	"loom/internal/pki"
 	"loom/internal/relay"
+	"loom/internal/systemd"
 )
 
 // Options is what a Server needs besides its configuration. Log is required.
@@ -34,8 +35,13 @@ type Options struct {
 	// Inherited has listening sockets that this process takes over; nil: it
 	// binds all of its own.
 	Inherited Inheritance
+	// Sockets are those that systemd made for this process. New takes them over,
+	// or closes them.
+	Sockets []systemd.Socket
 	// Estate is the state that the process before left; nil: there was none.
 	Estate Estate
+	// Systemd is told how this process fares; nil: nobody is.
+	Systemd *systemd.Notifier
 }
 
 // Server is a running configuration.
@@ -48,6 +54,7 @@ type Server struct {
 	relay    *relay.Relay
 	watch    *watch
 	tickets  *pki.Tickets
+	systemd  *systemd.Notifier
 
 	force atomic.Pointer[inForce]
 
@@ -57,11 +64,17 @@ type Server struct {
 
 // New builds what cfg describes and binds its listeners.
 func New(cfg *config.Config, o Options) (*Server, error) {
+	activated := activate(cfg, o.Sockets, o.Log)
+	defer activated.close()
+	if o.Inherited == nil {
+		o.Inherited = activated
+	}
 	s := &Server{
 		log:      o.Log,
 		counters: new(Counters),
 		binder:   newBinder(o.Inherited),
 		tickets:  pki.NewTickets(),
+		systemd:  o.Systemd,
 		refusing: make(chan struct{}, refusals),
 	}
 	s.budget = h2.NewBudget(bufferedTotal(&cfg.Limits), &s.counters.H2)
@@ -72,6 +85,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		s.closeBreakers()
 		return nil, errors.Join(err, s.closeWatch())
 	}
+	activated.report()
 	if o.Estate != nil {
 		s.restore(o.Estate)
 	}
@@ -155,7 +169,10 @@ func (s *Server) Serve(ctx, cut context.Context) {
 		accepting.Go(func() { s.accept(l) })
 	}
 	s.watch.ready()
+	attended := s.attend(ctx)
 	<-ctx.Done()
+	attended()
+	s.stopping()
 	s.watch.notReady("draining")
 	s.closeListeners()
 	accepting.Wait()

@@ -1,0 +1,85 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"loom/internal/breaker"
+)
+
+const (
+	// statusEvery is how late systemd may hear of what has changed.
+	statusEvery = time.Second
+	// stopMargin is how long the end may take when the drain is over.
+	stopMargin = 15 * time.Second
+)
+
+// attend tells systemd that calls are served, and how they are, until ctx ends.
+// The function that it returns waits for the end of that.
+func (s *Server) attend(ctx context.Context) (wait func()) {
+	if !s.systemd.Listens() {
+		return func() {}
+	}
+	s.tell(s.systemd.Ready(s.statusLine()))
+	var telling sync.WaitGroup
+	telling.Go(func() { s.systemd.Watch(ctx, s.alive, s.tell) })
+	telling.Go(func() {
+		tick := time.NewTicker(statusEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				s.tell(s.systemd.Status(s.statusLine()))
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return telling.Wait
+}
+
+// stopping tells systemd that the unit ends, and how long that may take. It is
+// for nobody to hear in a process that has handed over.
+func (s *Server) stopping() {
+	drain := time.Duration(s.now().cfg.Restart.Drain)
+	s.tell(s.systemd.Stopping(fmt.Sprintf("draining, at most %v", drain), drain+stopMargin))
+}
+
+// tell logs what systemd did not hear.
+func (s *Server) tell(err error) {
+	if err != nil {
+		s.log.Warn("systemd", zap.Error(err))
+	}
+}
+
+// statusLine is what systemctl status shows: it changes seldom.
+func (s *Server) statusLine() string {
+	f := s.now()
+	parts := []string{"serving " + count(len(f.listeners), "listener") + ", " + count(len(f.backends), "backend")}
+	if n := notClosed(f.breakers); n > 0 {
+		parts = append(parts, count(n, "breaker")+" not closed")
+	}
+	return strings.Join(parts, "; ")
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func notClosed(all map[string]*breaker.Breaker) int {
+	n := 0
+	for _, b := range all {
+		if b.Status().State != breaker.Closed {
+			n++
+		}
+	}
+	return n
+}
