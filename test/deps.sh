@@ -21,6 +21,10 @@ need "python3 python3-grpcio" /usr/bin/python3 -c 'import grpc'
 need "nodejs" have node
 need "npm" have npm
 
+# The units are tried with a real systemd, in namespaces of its own.
+need "systemd" test -x /usr/lib/systemd/systemd
+need "util-linux" have nsenter
+
 # The page of the inspector is tried in a browser, which needs letters to draw.
 need "chromium" have chromium
 need "fonts-dejavu-core" test -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf

@@ -33,6 +33,7 @@ var checks = []struct {
 	{regexp.MustCompile(`^make ([a-z]+)$`), checkTarget},
 	{regexp.MustCompile(`^go (?:build|install)((?: \./cmd/\w+| \./cmd/\.\.\.)+)$`), checkBuild},
 	{regexp.MustCompile(`^(loomctl .*)$`), checkLoomctl},
+	{regexp.MustCompile(`^((?:install|systemd-\w+|systemctl) .*)$`), checkInstalls},
 	{regexp.MustCompile(loomdCommand + `((?: -(?:version|schema|check)\b).*)$`), checkOnce},
 	{regexp.MustCompile(loomdCommand + `(.*)$`), checkServes},
 }
@@ -42,7 +43,7 @@ func TestEveryCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	commands := commandsIn(readme(t, root))
+	commands := daemon.Commands(readme(t, root))
 	if len(commands) == 0 {
 		t.Fatal("README.md shows no command in a block marked as sh")
 	}
@@ -79,6 +80,19 @@ func checkTarget(t *testing.T, root, target string) {
 func checkBuild(t *testing.T, root, packages string) {
 	t.Helper()
 	runIn(t, root, "go", append([]string{"build", "-o", t.TempDir() + "/"}, strings.Fields(packages)...)...)
+}
+
+// checkInstalls looks whether the files are there that a command of the section
+// about systemd installs. The tests of systemd run all of them.
+func checkInstalls(t *testing.T, root, command string) {
+	t.Helper()
+	for word := range strings.FieldsSeq(command) {
+		if folder, _, ok := strings.Cut(word, "/"); ok && folder != "" && folder != "bin" {
+			if _, err := os.Stat(filepath.Join(root, word)); err != nil {
+				t.Errorf("%s: %v", command, err)
+			}
+		}
+	}
 }
 
 // checkOnce runs loomd with flags by which it does one thing and ends.

@@ -1,15 +1,13 @@
-package readme
+package daemon
 
 import (
 	"regexp"
-	"slices"
 	"strings"
-	"testing"
 )
 
-// commandsIn returns the commands in the code blocks marked as sh, without
-// comments, a line that goes on with a backslash as one.
-func commandsIn(text string) []string {
+// Commands returns the commands in the code blocks of a Markdown text that are
+// marked as sh, without comments, a line that goes on with a backslash as one.
+func Commands(text string) []string {
 	var commands []string
 	inside, pending := false, ""
 	for line := range strings.Lines(text) {
@@ -35,29 +33,3 @@ func commandsIn(text string) []string {
 }
 
 var comment = regexp.MustCompile(`(^|\s)#.*$`)
-
-func TestCommandsIn(t *testing.T) {
-	text := strings.ReplaceAll(`
-'''
-not a command
-'''
-'''sh
-make test   # all of it
-# only a remark
-loomd -backend localhost:1 \
-      -quiet
-
-'''
-prose
-   '''sh
-   make bench
-   '''
-'''yaml
-listeners: []
-'''
-`, "'''", "```")
-	want := []string{"make test", "loomd -backend localhost:1 -quiet", "make bench"}
-	if got := commandsIn(text); !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
