@@ -273,10 +273,14 @@ func bound(ctx context.Context, set func(time.Time) error) (release func()) {
 	}
 }
 
-// ended returns why ctx ended, if err is only that.
+// ended returns err in plain words: why ctx ended, if it is only that.
 func ended(ctx context.Context, err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	// The socket has no name that would tell anybody anything.
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
 	}
 	return err
 }

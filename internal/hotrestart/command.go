@@ -75,7 +75,7 @@ func (c Command) absolute(path string) string {
 }
 
 func (c Command) lookup(name string) string {
-	for _, entry := range slices.Backward(c.Env) {
+	for _, entry := range c.Env {
 		if value, ok := strings.CutPrefix(entry, name+"="); ok {
 			return value
 		}

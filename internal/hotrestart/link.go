@@ -2,6 +2,7 @@ package hotrestart
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"syscall"
@@ -64,7 +65,7 @@ func (l *Link) Receive(ctx context.Context) (Message, error) {
 	}
 	for ctx.Err() == nil {
 		in, err := l.channel.receive(ctx)
-		if err == io.EOF { //nolint:errorlint // as receive says it
+		if errors.Is(err, io.EOF) {
 			return Message{}, io.EOF
 		}
 		if err != nil {

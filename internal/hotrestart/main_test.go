@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ func TestMain(m *testing.M) {
 func roles() map[string]func() error {
 	return map[string]func() error{
 		"serve":        func() error { return serve(nil) },
+		"first":        beFirst,
 		"never asks":   func() error { time.Sleep(time.Minute); return nil },
 		"ends at once": func() error { return errors.New("loom.yaml:3:5: no such key") },
 		"panics":       func() error { return serve(func(*Heir) error { panic("the table is empty") }) },
@@ -120,10 +122,10 @@ func answer(l net.Listener, text string) {
 	}
 }
 
-// obey does what the old process says on the link, and ends when that ends.
+// obey does what the oldest process says on the link, and ends when that ends.
 func obey(h *Heir, listeners []net.Listener, text string) error {
 	ctx := context.Background()
-	link := h.Links()[0]
+	link := h.Links()[len(h.Links())-1]
 	for {
 		m, err := link.Receive(ctx)
 		if errors.Is(err, io.EOF) {
@@ -238,4 +240,26 @@ func successorCommand(t *testing.T, name string, env ...string) Command {
 		Args: []string{path}, Dir: t.TempDir(),
 		Env: slices.Concat(os.Environ(), []string{role + "=" + name, "GORACE=atexit_sleep_ms=0"}, env),
 	}
+}
+
+// beFirst hands over as PID 1, and looks whether the successor is waited for.
+func beFirst() error {
+	if os.Getpid() != 1 {
+		return fmt.Errorf("process %d is not the first", os.Getpid())
+	}
+	c, err := Started()
+	if err != nil {
+		return err
+	}
+	c.Env = append([]string{role + "=serve"}, c.Env...)
+	s, err := Hand(context.Background(), c, Offer{Generation: 2}, Options{})
+	if err != nil {
+		return err
+	}
+	s.Release() // has no effect while it lives
+	s.Kill()
+	if err := syscall.Kill(s.PID(), 0); !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("the successor was not waited for: %w", err)
+	}
+	return nil
 }
