@@ -66,6 +66,8 @@ portable: # Parts that need Linux stand behind build tags
 .PHONY: unit
 unit: # The tests of the packages, with the race detector
 	go test -race ./...
+	@# A build that a test can end at any point of a hot restart.
+	go test -race -tags loomfault -run TestFaults -parallel 20 ./internal/hotrestart
 	cd bench && go test -race ./...
 
 .PHONY: scenarios

@@ -81,6 +81,9 @@ func (c *channel) send(ctx context.Context, k kind, head any, body []byte, conns
 		return 0, fmt.Errorf("send %s: %w", k, context.Cause(ctx))
 	}
 	fault(c.side + " sends " + k.String())
+	if ctx.Err() != nil {
+		return 0, fmt.Errorf("send %s: %w", k, context.Cause(ctx))
+	}
 	seq, err := c.write(ctx, k, head, body, conns)
 	if err != nil {
 		return 0, fmt.Errorf("send %s: %w", k, err)

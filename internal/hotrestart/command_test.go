@@ -30,7 +30,7 @@ func TestFind(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ name, path, want string }{
-		{filepath.Join(dir, "bin/loomd"), "", "bin/loomd"},
+		{filepath.Join(dir, "bin", "loomd"), "", "bin/loomd"},
 		{"bin/loomd", "", "bin/loomd"},
 		{"./bin/../other/loomd", "", "other/loomd"},
 		{"loomd", "/nowhere:other:bin", "other/loomd"},

@@ -1,4 +1,4 @@
-//go:build !loomfault
+//go:build !loomfault || !linux
 
 package hotrestart
 

@@ -1,10 +1,11 @@
-//go:build loomfault
+//go:build loomfault && linux
 
 package hotrestart
 
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 )
@@ -33,7 +34,10 @@ func fault(point string) {
 	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP}
 	wanted, ok := strings.CutPrefix(strings.TrimSpace(string(text)), point+" ")
 	if signal, known := signals[wanted]; ok && known && os.Remove(name) == nil { //nolint:gosec // as above
-		_ = syscall.Kill(syscall.Getpid(), signal) // a signal to oneself arrives
+		// Of a signal to the process, another thread might hear first.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		_ = syscall.Tgkill(syscall.Getpid(), syscall.Gettid(), signal) // to oneself, it arrives
 	}
 }
 

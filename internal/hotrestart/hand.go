@@ -52,17 +52,14 @@ func Hand(ctx context.Context, c Command, o Offer, options Options) (*Successor,
 		{StepSockets, limits.sockets, "the successor did not take the sockets", h.passSockets},
 		{StepState, limits.state + limits.silence, "the successor did not take the state", h.passState},
 		{StepPrepare, limits.ready, "the successor was not ready", h.awaitPrepared},
+		{StepStart, limits.start, "the successor was not told to serve", h.start},
 	} {
 		if err := h.take(ctx, s); err != nil {
 			return nil, h.rollBack(s.name, err)
 		}
 	}
-	if ctx.Err() != nil {
-		return nil, h.rollBack(StepStart, context.Cause(ctx))
-	}
 	// The successor may accept from here on: only what it does counts.
-	err := h.take(context.WithoutCancel(ctx), step{StepStart, limits.start, "the successor did not begin to serve", h.start})
-	if err != nil {
+	if err := h.awaitServing(context.WithoutCancel(ctx)); err != nil {
 		return nil, h.rollBack(StepStart, err)
 	}
 	h.output.join()
@@ -263,11 +260,17 @@ func (h *handover) awaitPrepared(ctx context.Context) error {
 	}
 }
 
-// start has the successor accept.
+// start tells the successor to accept.
 func (h *handover) start(ctx context.Context) error {
-	if _, err := h.channel.send(ctx, kindStart, struct{}{}, nil); err != nil {
-		return lost(err)
-	}
+	_, err := h.channel.send(ctx, kindStart, struct{}{}, nil)
+	return lost(err)
+}
+
+// awaitServing waits until it does. Its time begins when it has been told, so
+// that none is lost if this process was stopped before.
+func (h *handover) awaitServing(ctx context.Context) error {
+	ctx, cancel := within(ctx, h.options.limits.start, "the successor did not begin to serve")
+	defer cancel()
 	_, err := h.expect(ctx, kindServing)
 	return err
 }
@@ -299,6 +302,9 @@ func (h *handover) expect(ctx context.Context, kinds ...kind) (*incoming, error)
 	in.close() // a successor passes no descriptors
 	if in.kind == kindFailed {
 		cause, err := read[failed](in)
+		if err == nil && cause.Reason == "" {
+			err = errors.New("the successor cannot go on, and does not say why")
+		}
 		if err != nil {
 			return nil, err
 		}

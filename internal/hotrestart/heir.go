@@ -66,12 +66,16 @@ func Inherited(env func(string) (string, bool)) (*Heir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("descriptor %d is no channel, though %s is set: unset it: %w", channelDescriptor, variable, err)
 	}
+	return inherit(channel, stderr, nonce)
+}
+
+func inherit(c *channel, stderr *lent, nonce string) (*Heir, error) {
 	h := &Heir{
-		channel: channel, stderr: stderr, stop: make(chan struct{}), beat: make(chan string, unsaid),
+		channel: c, stderr: stderr, stop: make(chan struct{}), beat: make(chan string, unsaid),
 		sockets: map[string]*os.File{}, sections: map[string]Saved{},
 	}
 	h.waiting, h.cancel = within(context.Background(), patience, "the old process said nothing")
-	err = h.greet(nonce)
+	err := h.greet(nonce)
 	if err == nil {
 		err = h.take()
 	}

@@ -216,7 +216,7 @@ func TestLinkIsHandedOn(t *testing.T) {
 	}
 	defer s.Release()
 	link := s.Link()
-	defer link.Close()
+	defer func() { _ = link.Close() }()
 	const generations, each = 4, 50
 	var sending sync.WaitGroup
 	sending.Go(func() {

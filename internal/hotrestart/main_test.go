@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -22,7 +23,9 @@ const role = "HOTRESTART_ROLE"
 
 func TestMain(m *testing.M) {
 	if name, ok := os.LookupEnv(role); ok {
-		act, known := roles()[name]
+		all := roles()
+		maps.Copy(all, further)
+		act, known := all[name]
 		if !known {
 			fmt.Fprintf(os.Stderr, "no role %q\n", name)
 			os.Exit(2)
@@ -35,6 +38,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(loomtest.CheckLeaksMain(m))
 }
+
+// further are roles of tests that need a build tag.
+var further = map[string]func() error{}
 
 // roles are the processes that tests start.
 func roles() map[string]func() error {
