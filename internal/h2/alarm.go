@@ -62,12 +62,41 @@ func (h *alarms) arm(fire func()) {
 	h.timer.Reset(d)
 }
 
-// fired is called when the timer has fired and nothing more is due.
+// fired is called when the timer has fired and nothing more is due, and when
+// what it fired for was not looked at.
 func (h *alarms) fired(fire func()) {
 	h.armed = 0
 	if len(h.heap) > 0 {
 		h.arm(fire)
 	}
+}
+
+// delay moves an alarm that is set by d.
+func (h *alarms) delay(a *alarm, d time.Duration) {
+	if a.index == 0 {
+		return
+	}
+	a.at += d
+	h.down(int(a.index) - 1)
+}
+
+// left returns how long it is at now until a is due; 0 if a is not set.
+func (h *alarms) left(a *alarm, now time.Time) time.Duration {
+	if a.index == 0 {
+		return 0
+	}
+	return max(1, a.at-now.Sub(h.epoch))
+}
+
+// put sets a, which is not set, to d after the epoch, and leaves the timer alone.
+func (h *alarms) put(a *alarm, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	a.at = d
+	h.heap = append(h.heap, a)
+	a.index = int32(len(h.heap))
+	h.up(len(h.heap) - 1)
 }
 
 func (h *alarms) clear(a *alarm) {

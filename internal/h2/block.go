@@ -69,6 +69,43 @@ func tableNeutral(p []byte) bool {
 	return true
 }
 
+// wholeFields returns how many bytes of p, which begins with a field, hold
+// fields that are complete.
+func wholeFields(p []byte) int {
+	rest := p
+	for len(rest) > 0 {
+		next, ok := skipField(rest)
+		if !ok {
+			break
+		}
+		rest = next
+	}
+	return len(p) - len(rest)
+}
+
+// skipField takes a field or a size update off p.
+func skipField(p []byte) (rest []byte, ok bool) {
+	bits := uint(4) // literal without indexing, or never indexed
+	switch first := p[0]; {
+	case first&0x80 != 0: // indexed
+		p, _, ok = skipInt(p, 7)
+		return p, ok
+	case first&0xc0 == 0x40: // literal with indexing
+		bits = 6
+	case first&0xe0 == 0x20: // size update
+		p, _, ok = skipInt(p, 5)
+		return p, ok
+	}
+	p, index, ok := skipInt(p, bits)
+	if ok && index == 0 {
+		p, ok = skipString(p)
+	}
+	if ok {
+		p, ok = skipString(p)
+	}
+	return p, ok
+}
+
 // skipInt takes an integer with a prefix of n bits off p (RFC 7541, section 5.1).
 func skipInt(p []byte, n uint) (rest []byte, v uint64, ok bool) {
 	if len(p) == 0 {
@@ -78,7 +115,7 @@ func skipInt(p []byte, n uint) (rest []byte, v uint64, ok bool) {
 	if v = uint64(p[0]) & mask; v < mask {
 		return p[1:], v, true
 	}
-	for i := 1; i < len(p) && i < 5; i++ {
+	for i := 1; i < len(p) && i < 10; i++ { // as far as the library goes
 		v += uint64(p[i]&0x7f) << (7 * (i - 1))
 		if p[i]&0x80 == 0 {
 			return p[i+1:], v, true

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -66,6 +67,7 @@ type Conn struct {
 	opts   *Options
 	owner  Owner
 	ring   func() // onAlarm, made once
+	thawed bool   // it was written down and goes on: see Thaw
 
 	lastRead atomic.Int64 // when something came last, in Unix nanoseconds
 
@@ -105,11 +107,14 @@ type Conn struct {
 	allWritten   chan struct{} // closed by the one who writes last; nil if nobody waits
 	handed       uint64        // bytes ever given to the socket: the peer may have seen them
 	ready        []*Stream
-	grace        int  // frames that carry nothing which the peer may answer ours with
-	greeted      bool // our SETTINGS are on their way
-	unacked      int  // SETTINGS of ours without ACK
-	wanted       bool // the owner wants to hear when streams end
-	wantsRoom    bool // and when the socket takes bytes again
+	grace        int     // frames that carry nothing which the peer may answer ours with
+	greeted      bool    // our SETTINGS are on their way
+	unacked      int     // SETTINGS of ours without ACK
+	wanted       bool    // the owner wants to hear when streams end
+	wantsRoom    bool    // and when the socket takes bytes again
+	freeze       *freeze // nil unless it is paused, or about to be
+	woken        bool    // the reader's deadline was set for a pause
+	ringing      int     // goroutines of the timer at work
 	draining     drainState
 	goneAway     bool // the peer sent GOAWAY
 	dead         bool
@@ -131,7 +136,11 @@ type Conn struct {
 func NewServer(nc net.Conn, o *Options, owner Owner) *Conn { return newConn(nc, o, owner, true) }
 
 // NewClient returns the side of nc that opens streams.
-func NewClient(nc net.Conn, o *Options, owner Owner) *Conn { return newConn(nc, o, owner, false) }
+func NewClient(nc net.Conn, o *Options, owner Owner) *Conn {
+	c := newConn(nc, o, owner, false)
+	c.greet() // before the headers of any stream
+	return c
+}
 
 func newConn(nc net.Conn, o *Options, owner Owner, server bool) *Conn {
 	l := &o.Limits
@@ -154,9 +163,6 @@ func newConn(nc net.Conn, o *Options, owner Owner, server bool) *Conn {
 	c.alarms.epoch = time.Now()
 	c.start.kind, c.keepalive.kind, c.drainTimer.kind = alarmPreface, alarmKeepalive, alarmDrain
 	c.ageAlarm.kind, c.idleAlarm.kind = alarmAge, alarmIdle
-	if !server {
-		c.greet() // before the headers of any stream
-	}
 	return c
 }
 
@@ -166,12 +172,21 @@ func (c *Conn) NetConn() net.Conn { return c.nc }
 // Serve runs the connection until it ends and says why it did; nil if the
 // peer closed it in order or it was drained. When Serve returns, every stream
 // has ended, the connection is closed and none of its goroutines is left.
+// After Frozen.Detach it returns ErrMoved, and leaves the connection as it is.
 func (c *Conn) Serve() error {
 	c.opts.Budget.add(c)
 	defer c.opts.Budget.remove(c)
-	c.begin()
+	if c.thawed {
+		c.goOn()
+	} else {
+		c.begin()
+	}
 	err := c.read()
-	c.shutdown(err)
+	if errors.Is(err, ErrMoved) {
+		c.leave()
+	} else {
+		c.shutdown(err)
+	}
 	c.wg.Wait()
 	switch {
 	case err == nil, errors.Is(err, errDrained), errors.Is(err, errPeerClosed):
@@ -193,12 +208,17 @@ func (c *Conn) closeLocked(err error) {
 	if c.cause == nil {
 		c.cause = err
 	}
-	c.wake()
+	if !errors.Is(c.cause, ErrMoved) {
+		c.wake()
+	}
 }
 
 // wake makes the reader look at what changed. A deadline in the past is the
 // only way to reach it that every net.Conn has.
-func (c *Conn) wake() { _ = c.nc.SetReadDeadline(time.Unix(1, 0)) }
+func (c *Conn) wake() {
+	c.unfreeze()
+	_ = c.nc.SetReadDeadline(longAgo)
+}
 
 // greet queues our preface and SETTINGS, which come before anything else,
 // and raises the connection's window. A server waits for the client's preface
@@ -236,6 +256,11 @@ func (c *Conn) begin() {
 func (c *Conn) read() error {
 	for {
 		eof, err := c.fill()
+		if errors.Is(err, errPausing) {
+			if err = c.park(); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -293,9 +318,11 @@ func (c *Conn) fill() (eof bool, err error) {
 		return false, nil
 	}
 	c.mu.Lock()
-	cause := c.cause
+	cause, woken := c.cause, c.woken
 	c.mu.Unlock()
 	switch {
+	case cause == nil && woken && errors.Is(err, os.ErrDeadlineExceeded):
+		return false, errPausing
 	case isAlert(err):
 		return false, err // it says more than a write that failed
 	case errors.Is(cause, errPeerClosed), cause == nil && isEOF(err):
@@ -326,7 +353,7 @@ func (c *Conn) Open(b *Batch, s *Stream, recv Receiver, fields []Field, end bool
 		return ErrClosed
 	case c.goneAway || c.draining != notDraining || c.nextID > maxStreamID:
 		return ErrDraining
-	case len(c.streams) >= int(min(c.peer.maxStreams, maxStreamID)):
+	case c.freeze != nil, len(c.streams) >= int(min(c.peer.maxStreams, maxStreamID)):
 		c.wanted = true
 		return ErrFull
 	case c.out.len() > 4*c.opts.Limits.Outbox:
@@ -408,6 +435,9 @@ func (c *Conn) Streams() int {
 func (c *Conn) appendStuck(to []stuckStream) []stuckStream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.freeze != nil {
+		return to // they wait for us, not for the peer
+	}
 	for _, s := range c.streams {
 		if n := s.queued(); n > 0 {
 			to = append(to, stuckStream{s, s.stuckSince, n})

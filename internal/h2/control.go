@@ -150,11 +150,12 @@ func (c *Conn) onGoAway(b *Batch, h frameHeader, p []byte) error {
 // onAlarm runs on a goroutine of the runtime's when an alarm may be due.
 func (c *Conn) onAlarm() {
 	c.mu.Lock()
-	if c.dead {
+	if c.dead || c.freeze != nil {
 		c.mu.Unlock()
 		return
 	}
 	c.wg.Add(1)
+	c.ringing++
 	c.mu.Unlock()
 	defer c.wg.Done()
 	b := NewBatch()
@@ -173,6 +174,10 @@ func (c *Conn) onAlarm() {
 		}
 	}
 	b.Flush()
+	c.mu.Lock()
+	c.ringing--
+	c.stopping()
+	c.mu.Unlock()
 }
 
 // onDue does what is due under the lock and returns what is to be done without it.

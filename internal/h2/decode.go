@@ -18,6 +18,11 @@ const blockCacheSize = 4
 // cachedBlockBytes is how long a block is worth remembering.
 const cachedBlockBytes = 512
 
+// tableSize is how large the peer's dynamic table may be: the
+// SETTINGS_HEADER_TABLE_SIZE that every connection starts with. Ours is never
+// larger either.
+const tableSize = 4096
+
 // blockDecoder decodes the header blocks of one direction of a connection.
 // Blocks that come again while the dynamic table stays as it is are not
 // decoded again: most calls look like the one before.
@@ -28,6 +33,8 @@ type blockDecoder struct {
 	size      int     // of the header list, as RFC 9113, section 6.5.2 counts it
 	count     int
 	scratch   []byte // the fragment at hand, if it is short
+	rest      []byte // beginning of a field, of a block that comes in fragments
+	within    bool   // fields of that block are complete
 	maxSize   int
 	maxFields int
 
@@ -44,7 +51,7 @@ func newBlockDecoder(l *Limits) *blockDecoder {
 	d := &blockDecoder{maxSize: l.HeaderList, maxFields: l.HeaderFields, seed: maphash.MakeSeed()}
 	// The library takes two size updates at the start of a block only if the
 	// first one empties the table, though RFC 7541, section 4.2 allows others.
-	d.dec = hpack.NewDecoder(4096, d.emit)
+	d.dec = hpack.NewDecoder(tableSize, d.emit)
 	// A single string of four times the list's size is a flood by itself.
 	d.dec.SetMaxStringLength(4 * l.HeaderList)
 	return d
@@ -70,6 +77,18 @@ func (d *blockDecoder) begin() {
 	d.size, d.count = 0, 0
 }
 
+// fragment is write for a block that comes in several fragments. What the
+// library keeps of a field that is not complete nobody can ask it for, and a
+// connection that is written down needs it.
+func (d *blockDecoder) fragment(p []byte) error {
+	d.rest = append(d.rest, p...)
+	if n := wholeFields(d.rest); n > 0 {
+		d.within = true
+		d.rest = append(d.rest[:0], d.rest[n:]...)
+	}
+	return d.write(p)
+}
+
 // write decodes a fragment of the block.
 func (d *blockDecoder) write(p []byte) error {
 	// The library holds on to what it was given last: to the reader's buffer,
@@ -91,6 +110,7 @@ func (d *blockDecoder) write(p []byte) error {
 
 // end ends a block that came in several fragments.
 func (d *blockDecoder) end() (*headerBlock, error) {
+	d.rest, d.within = nil, false
 	d.forget()
 	return d.finish()
 }

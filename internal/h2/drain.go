@@ -94,6 +94,7 @@ func (c *Conn) shutdown(err error) {
 			c.cause = err
 		}
 	}
+	c.unfreeze()
 	ended := c.abandon(b)
 	if !c.server && len(ended) > 0 {
 		c.release(b, &c.out) // calls that are said not to have been sent

@@ -46,9 +46,16 @@ func (w *blockWriter) Write(p []byte) (int, error) {
 // than the first one is not used: its contents would cost memory a connection.
 func (e *blockEncoder) setTable(size uint32) {
 	e.enc.SetMaxDynamicTableSizeLimit(size)
-	e.enc.SetMaxDynamicTableSize(min(size, 4096))
+	e.enc.SetMaxDynamicTableSize(min(size, tableSize))
 	e.resize = true
 	clear(e.cache[:])
+}
+
+// restart makes e an encoder that begins anew on a connection that has a
+// table already: its first block empties that.
+func (e *blockEncoder) restart(size uint32) {
+	e.setTable(0)
+	e.setTable(size)
 }
 
 // known returns the block of fields if it was encoded before and still means
@@ -94,13 +101,15 @@ func (e *blockEncoder) append(dst []byte, fields []Field) []byte {
 
 func (e *blockEncoder) encode(dst []byte, fields []Field) []byte {
 	e.out = dst
+	if e.resize {
+		// Only the library can write the size update that it owes, and does so
+		// before a field: one that is a single byte, which is taken back.
+		_ = e.enc.WriteField(Field{Name: ":method", Value: "GET"})
+		e.out, e.resize = e.out[:len(e.out)-1], false
+	}
 	for i := range fields {
 		f := &fields[i]
 		switch {
-		case e.resize && (f.Sensitive || !repeats(f)):
-			// Only the library can write the size update that it owes, and
-			// does so before a field: one that it is told not to index.
-			_ = e.enc.WriteField(Field{Name: f.Name, Value: f.Value, Sensitive: true})
 		case f.Sensitive || credential(f.Name):
 			e.literal(0x10, f)
 		case repeats(f):
@@ -109,7 +118,6 @@ func (e *blockEncoder) encode(dst []byte, fields []Field) []byte {
 		default:
 			e.literal(0x00, f)
 		}
-		e.resize = false
 	}
 	dst, e.out = e.out, nil
 	return dst

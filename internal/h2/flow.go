@@ -208,7 +208,8 @@ func (c *Conn) creditStream(b *Batch, s *Stream) {
 	}
 	n := s.consumed
 	if held := s.window - s.recvWindow - s.consumed; 4*held <= s.window && c.opts.Budget.roomy() {
-		grow := min(s.window, int64(c.opts.Limits.MaxWindow)-s.window)
+		// The limit may be lower than it was when the window grew: see Thaw.
+		grow := max(0, min(s.window, int64(c.opts.Limits.MaxWindow)-s.window))
 		s.window += grow
 		n += grow
 	}

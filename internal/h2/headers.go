@@ -49,7 +49,7 @@ func (c *Conn) onContinuation(b *Batch, h frameHeader, p []byte) error {
 }
 
 func (c *Conn) onFragment(b *Batch, h frameHeader, p []byte) error {
-	if err := c.dec.write(p); err != nil {
+	if err := c.dec.fragment(p); err != nil {
 		return err
 	}
 	if c.dec.flood() {

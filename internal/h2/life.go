@@ -12,13 +12,17 @@ const ageJitter = 0.1
 // beginLife sets the alarms that bound how long the connection lives.
 func (c *Conn) beginLife(now time.Time) {
 	if age := c.opts.MaxAge; age > 0 {
-		spread := 1 + ageJitter*(2*rand.Float64()-1)
-		c.alarms.set(&c.ageAlarm, now.Add(time.Duration(spread*float64(age))), c.ring)
+		c.alarms.set(&c.ageAlarm, now.Add(spread(age)), c.ring)
 	}
 	if c.opts.IdleTimeout > 0 && !c.server {
 		c.idleSince = now
 		c.alarms.set(&c.idleAlarm, now.Add(c.opts.IdleTimeout), c.ring)
 	}
+}
+
+// spread returns age, give or take ageJitter.
+func spread(age time.Duration) time.Duration {
+	return time.Duration((1 + ageJitter*(2*rand.Float64()-1)) * float64(age))
 }
 
 // onAge drains a connection that has lived for long enough. The second time,

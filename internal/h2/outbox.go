@@ -30,6 +30,15 @@ func (p *parcel) len() int {
 	return n
 }
 
+// pieces returns the bytes, as they lie in memory.
+func (p *parcel) pieces() [][]byte {
+	pieces := make([][]byte, 0, len(p.bufs))
+	for _, x := range p.bufs {
+		pieces = append(pieces, x.b[x.at:])
+	}
+	return pieces
+}
+
 // room returns the buffer that the next n bytes are appended to.
 func (p *parcel) room(n int) *buffer {
 	if k := len(p.bufs) - 1; k >= 0 && cap(p.bufs[k].b)-len(p.bufs[k].b) >= n {
@@ -133,6 +142,9 @@ func (c *Conn) unload(b *Batch) {
 		c.wantsRoom = false
 		b.changed = append(b.changed, c)
 	}
+	if c.freeze != nil {
+		c.handOver()
+	}
 }
 
 // written tells who waits for it that nothing is left to write.
@@ -158,6 +170,10 @@ func (c *Conn) release(b *Batch, p *parcel) {
 }
 
 func (c *Conn) startWriter() {
+	if c.freeze != nil {
+		c.handOver()
+		return
+	}
 	c.wg.Add(1)
 	go c.write()
 }
@@ -170,12 +186,18 @@ func (c *Conn) write() {
 		err := c.writeParcel()
 		b.Now = time.Now()
 		c.mu.Lock()
-		if err != nil {
+		switch {
+		case errors.Is(err, errPausing):
+			if c.freeze != nil {
+				c.handOver()
+				more = false
+			}
+		case err != nil:
 			c.writeFailed(b, err)
 			more = false
-		} else {
+		default:
 			c.unload(b)
-			if more = !c.out.empty() && !c.dead; more {
+			if more = !c.busy && !c.out.empty() && !c.dead; more {
 				c.load()
 			}
 		}
@@ -185,14 +207,18 @@ func (c *Conn) write() {
 }
 
 // writeParcel writes the parcel, waiting as long as some of it leaves within
-// the time that a stream may be stuck.
+// the time that a stream may be stuck. It returns errPausing when it is to stop.
 func (c *Conn) writeParcel() error {
 	for !c.writing.empty() || c.blocked() {
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.opts.Limits.Stall)); err != nil {
+		by := time.Now().Add(c.opts.Limits.Stall)
+		if err := c.boundWrite(by); err != nil {
 			return err
 		}
 		err := c.writePiece()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if time.Now().Before(by) {
+				continue // it was cut short by a pause
+			}
 			c.opts.Counters.Stalls.Add(1)
 		}
 		if err != nil {
@@ -200,6 +226,16 @@ func (c *Conn) writeParcel() error {
 		}
 	}
 	return nil
+}
+
+// boundWrite sets until when the next piece has to leave.
+func (c *Conn) boundWrite(by time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.freeze != nil {
+		return errPausing
+	}
+	return c.nc.SetWriteDeadline(by)
 }
 
 // blocked reports whether encrypted bytes wait for the socket.
@@ -237,6 +273,7 @@ func (c *Conn) writeFailed(b *Batch, err error) {
 		}
 		_ = c.nc.SetReadDeadline(time.Now().Add(c.opts.Limits.Linger))
 	}
+	c.unfreeze()
 }
 
 // writeHeaders appends a header block as HEADERS and, if it is long,
@@ -308,7 +345,10 @@ func (c *Conn) replied(b *Batch) {
 
 // answered lets the peer answer what we sent with n frames that carry
 // nothing, such as WINDOW_UPDATE and the pings that measure bandwidth.
-func (c *Conn) answered(n int) { c.grace = min(c.grace+n, 10000) }
+func (c *Conn) answered(n int) { c.grace = min(c.grace+n, mostGrace) }
+
+// mostGrace bounds the answers that a peer can save up.
+const mostGrace = 10000
 
 // writeControl appends a frame made by the caller.
 func (c *Conn) writeControl(b *Batch, frame []byte) {

@@ -82,3 +82,12 @@ func freeChunk(x *buffer) {
 		chunkPool.Put(x)
 	}
 }
+
+// pieces returns the bytes, as they lie in memory.
+func (q *byteQueue) pieces() [][]byte {
+	pieces := make([][]byte, 0, len(q.chunks))
+	for _, x := range q.chunks {
+		pieces = append(pieces, x.b[x.at:])
+	}
+	return pieces
+}

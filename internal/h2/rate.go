@@ -26,3 +26,14 @@ func (b *bucket) take(now time.Time) bool {
 	b.tokens--
 	return true
 }
+
+// level returns how many tokens there are now.
+func (b *bucket) level(now time.Time) float64 {
+	if b.last.IsZero() {
+		return b.tokens
+	}
+	return min(b.burst, b.tokens+max(0, now.Sub(b.last).Seconds())*b.rate)
+}
+
+// fill makes it a bucket that holds level, or as much as it can.
+func (b *bucket) fill(level float64, now time.Time) { b.tokens, b.last = min(b.burst, level), now }

@@ -34,3 +34,8 @@ func (r *recentIDs) find(id uint32) (reset, ok bool) {
 	}
 	return false, false
 }
+
+// list returns them in the order in which they ended.
+func (r *recentIDs) list() []recentID {
+	return append(append([]recentID(nil), r.ring[r.next:]...), r.ring[:r.next]...)
+}

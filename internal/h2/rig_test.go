@@ -3,6 +3,7 @@ package h2_test
 import (
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +56,16 @@ type served struct {
 	changed chan struct{} // Owner.Changed was called
 	ended   chan struct{} // closed when Serve has returned
 	err     error         // what it returned
+
+	mu   sync.Mutex
+	born []*leg // guarded by mu; all that there ever were
+}
+
+// keep remembers a leg for when the connection is written down.
+func (s *served) keep(l *leg) {
+	s.mu.Lock()
+	s.born = append(s.born, l)
+	s.mu.Unlock()
 }
 
 func (s *served) Accept(*h2.Batch, *h2.Conn) (*h2.Stream, h2.Receiver) {
@@ -62,6 +73,7 @@ func (s *served) Accept(*h2.Batch, *h2.Conn) (*h2.Stream, h2.Receiver) {
 	if s.setup != nil {
 		s.setup(l)
 	}
+	s.keep(l)
 	s.legs <- l
 	return &l.Stream, l
 }
@@ -79,19 +91,26 @@ func (h *host) serve(nc net.Conn, server bool, setup func(*leg)) *served {
 	h.t.Helper()
 	s := &served{
 		t: h.t, setup: setup, legs: make(chan *leg, 10000),
-		changed: make(chan struct{}, 10000), ended: make(chan struct{}),
+		changed: make(chan struct{}, 10000),
 	}
 	if server {
 		s.Conn = h2.NewServer(nc, h.opts, s)
 	} else {
 		s.Conn = h2.NewClient(nc, h.opts, s)
 	}
-	go func() {
-		defer close(s.ended)
-		s.err = s.Serve()
-	}()
+	s.run()
 	h.t.Cleanup(func() { <-s.ended })
 	return s
+}
+
+// run serves the connection.
+func (s *served) run() {
+	conn, ended := s.Conn, make(chan struct{})
+	s.ended = ended
+	go func() {
+		defer close(ended)
+		s.err = conn.Serve()
+	}()
 }
 
 // wantEnd waits until Serve has returned, and returns its error.
@@ -123,6 +142,7 @@ func (s *served) open(end bool, setup ...func(*leg)) (*leg, error) {
 	for _, f := range setup {
 		f(l)
 	}
+	s.keep(l)
 	b := h2.NewBatch()
 	defer b.Flush()
 	return l, s.Open(b, &l.Stream, l, []h2.Field(loomtest.RequestFields("/s/m")), end)
@@ -289,6 +309,7 @@ func (h *host) upstream(opts ...loomtest.Option) (*served, *loomtest.Upstream) {
 func relayTo(up *served) func(*leg) {
 	return func(l *leg) {
 		out := newLeg(l.t)
+		up.keep(out)
 		l.onHeaders = func(b *h2.Batch, kind h2.BlockKind, fields []h2.Field, end bool) {
 			if kind == h2.BlockTrailers {
 				out.SendHeaders(b, fields, end)
