@@ -24,7 +24,12 @@ import (
 // sockets runs f with each kind of plain socket, and with TLS on one.
 func sockets(t *testing.T, f func(t *testing.T, pair func() (mine, theirs net.Conn))) {
 	t.Helper()
-	for _, kind := range []string{"tcp", "unix", "tls"} {
+	socketsOf(t, []string{"tcp", "unix", "tls"}, f)
+}
+
+func socketsOf(t *testing.T, kinds []string, f func(t *testing.T, pair func() (mine, theirs net.Conn))) {
+	t.Helper()
+	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			network, address := "tcp", "127.0.0.1:0"
 			if kind == "unix" {
