@@ -11,6 +11,9 @@ func (t *Thawed) Record(names map[*Conn]uint32) ([]byte, error) {
 	return seal(r)
 }
 
+// FrozenHead is what a connection that is written down begins with.
+const FrozenHead = frozenMagic + "\x01"
+
 // Sealed puts a checksum under what was written by hand.
 func Sealed(body []byte) []byte {
 	x := append([]byte(nil), body...)

@@ -157,6 +157,7 @@ type fuzzLeg struct {
 	h2.Stream
 	owner  *fuzzOwner
 	opened bool
+	held   int // bytes that came in before its connection was written down
 
 	// Guarded by owner.mu.
 	ends  int

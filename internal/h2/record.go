@@ -234,8 +234,8 @@ func (r *connRecord) check() error {
 			return errors.New("a frame lies unread")
 		}
 	}
-	if r.block.id == 0 && (r.partial.within || len(r.partial.fields)+len(r.partial.rest) > 0) || r.block.id != 0 && !r.settled {
-		return errors.New("part of a block without a block")
+	if err := r.partial.check(r.block.id != 0 && r.settled); err != nil {
+		return err
 	}
 	return r.table.check()
 }
@@ -251,6 +251,18 @@ func (s *streamRecord) check(server bool) error {
 		return errors.New("a stream has more to send after its end")
 	case len(s.trailers) > 0 && s.tail != tailTrailers:
 		return errors.New("a stream has trailers that it does not send")
+	}
+	return nil
+}
+
+func (b *blockRecord) check(open bool) error {
+	switch {
+	case !open && (b.within || len(b.fields)+len(b.rest)+b.size+b.count > 0):
+		return errors.New("part of a block without a block")
+	case wholeFields(b.rest) > 0:
+		return errors.New("a field lies unread")
+	case !b.within && len(b.fields) > 0:
+		return errors.New("a block has fields before its first")
 	}
 	return nil
 }

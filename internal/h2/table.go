@@ -28,7 +28,8 @@ func (d *blockDecoder) record() (tableRecord, blockRecord, error) {
 	}
 	slices.Reverse(t.entries)
 	t.size = d.tableLimit()
-	return t, block, d.restore(&t, &block)
+	err := d.restore(&t, &block)
+	return t, block, err
 }
 
 // ask reports whether the decoder takes p, whole fields, for what is right.

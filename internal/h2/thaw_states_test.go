@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"loom/internal/h2"
 	"loom/internal/loomtest"
@@ -228,5 +229,29 @@ func TestThawAllAcceptedStatesAtOnce(t *testing.T) {
 			again(h, s)
 		}
 		all[0].wantNewCall()
+	})
+}
+
+// A peer that wants no dynamic table gets none, before and after.
+func TestThawKeepsThePeersTableSize(t *testing.T) {
+	twice(t, func(t *testing.T, again func(*host, ...*served)) {
+		h := newHost(t)
+		conn, peer := h.rawPipe()
+		s := h.serve(conn, true, nil)
+		peer.greet(http2.Setting{ID: http2.SettingHeaderTableSize})
+		dec := hpack.NewDecoder(0, nil)
+		for i := range 4 {
+			peer.request(uint32(2*i+1), http2.FlagHeadersEndStream)
+			l := s.leg()
+			l.want("headers")
+			l.headers(true, ":status", "200", "content-type", "application/grpc", "server", "loom")
+			for _, f := range of(http2.FrameHeaders, peer.frames()) {
+				if _, err := dec.DecodeFull(f.Payload); err != nil {
+					t.Errorf("answer %d: %v", i, err)
+				}
+			}
+			again(h, s)
+		}
+		_ = peer.conn.Close()
 	})
 }

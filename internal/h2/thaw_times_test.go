@@ -67,8 +67,11 @@ var courses = []course{
 	},
 	{
 		name: "a stream that takes nothing", server: true,
-		opts:  limits(func(l *h2.Limits) { l.Stall = 8 * time.Second }),
-		begin: func(s *served, p *rawPeer) { p.greet(http2.Setting{ID: http2.SettingInitialWindowSize}); p.request(1, 0) },
+		opts: limits(func(l *h2.Limits) { l.Stall = 8 * time.Second }),
+		begin: func(s *served, p *rawPeer) {
+			p.greet(http2.Setting{ID: http2.SettingInitialWindowSize})
+			p.request(1, 0)
+		},
 		second: func(s *served, p *rawPeer, n int) {
 			switch l := s.born[0]; n {
 			case 1:
