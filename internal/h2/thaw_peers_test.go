@@ -4,20 +4,20 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc64"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
-	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -86,7 +86,7 @@ func checksums(_ any, stream grpc.ServerStream) error {
 		var message []byte
 		err := stream.RecvMsg(&message)
 		if errors.Is(err, io.EOF) {
-			return status.Error(codes.DataLoss, fmt.Sprintf("%x", sum.Sum64()))
+			return status.Error(codes.DataLoss, hex(sum))
 		}
 		if err != nil {
 			return err
@@ -98,6 +98,8 @@ func checksums(_ any, stream grpc.ServerStream) error {
 		}
 	}
 }
+
+func hex(sum hash.Hash64) string { return strconv.FormatUint(sum.Sum64(), 16) }
 
 // one is a listener that has one connection.
 type one struct {
@@ -189,7 +191,7 @@ func converse(ctx context.Context, client *grpc.ClientConn, seed uint64, stop <-
 	}
 	var answer []byte
 	err = stream.RecvMsg(&answer)
-	if status.Code(err) != codes.DataLoss || status.Convert(err).Message() != fmt.Sprintf("%x", sum.Sum64()) {
+	if status.Code(err) != codes.DataLoss || status.Convert(err).Message() != hex(sum) {
 		return fmt.Errorf("the status is %w", err)
 	}
 	return nil
@@ -231,27 +233,28 @@ func TestStreamsOutliveAHundredThaws(t *testing.T) {
 	talking.Wait()
 }
 
-// What x/net finds valid, it finds valid after a thaw: requests and answers
+// What net/http finds valid, it finds valid after a thaw: requests and answers
 // with long headers, bodies and trailers, both ways.
 func TestIndependentPeersAfterAThaw(t *testing.T) {
 	r := newBetween(t)
 	long := strings.Repeat(" long", 6000)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{Protocols: protocols, ReadHeaderTimeout: grace, MaxHeaderBytes: 1 << 20, Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, req *http.Request) {
+			body, err := io.ReadAll(req.Body)
+			if err != nil {
+				return
+			}
+			w.Header().Set("Trailer", "X-Sum")
+			w.Header().Set("X-Path", req.URL.Path)
+			w.Header().Set("X-Long", req.Header.Get("X-Long"))
+			_, _ = w.Write(body)
+			w.Header().Set("X-Sum", fmt.Sprintf("%x %s", sha256.Sum256(body), req.Trailer.Get("X-End")))
+		})}
 	var serving sync.WaitGroup
-	serving.Go(func() {
-		(&http2.Server{}).ServeConn(r.backend, &http2.ServeConnOpts{Handler: http.HandlerFunc(
-			func(w http.ResponseWriter, req *http.Request) {
-				body, err := io.ReadAll(req.Body)
-				if err != nil {
-					return
-				}
-				w.Header().Set("Trailer", "X-Sum")
-				w.Header().Set("X-Path", req.URL.Path)
-				w.Header().Set("X-Long", req.Header.Get("X-Long"))
-				_, _ = w.Write(body)
-				w.Header().Set("X-Sum", fmt.Sprintf("%x %s", sha256.Sum256(body), req.Trailer.Get("X-End")))
-			})})
-	})
-	transport := &http2.Transport{AllowHTTP: true, DialTLSContext: func(context.Context, string, string, *tls.Config) (net.Conn, error) {
+	serving.Go(func() { _ = server.Serve(newOne(r.backend)) })
+	transport := &http.Transport{Protocols: protocols, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return r.caller, nil
 	}}
 	ask := func(n int) {
@@ -262,7 +265,7 @@ func TestIndependentPeersAfterAThaw(t *testing.T) {
 			return
 		}
 		req.Header.Set("X-Long", fmt.Sprint(n, long))
-		req.Trailer = http.Header{"X-End": {fmt.Sprint(n)}}
+		req.Trailer = http.Header{"X-End": {strconv.Itoa(n)}}
 		res, err := transport.RoundTrip(req)
 		if err != nil {
 			t.Errorf("request %d: %v", n, err)
@@ -292,6 +295,6 @@ func TestIndependentPeersAfterAThaw(t *testing.T) {
 		ask(n)
 	}
 	transport.CloseIdleConnections()
-	_, _ = r.caller.Close(), r.backend.Close()
+	_ = server.Close()
 	serving.Wait()
 }
