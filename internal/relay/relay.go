@@ -53,6 +53,7 @@ type Relay struct {
 	mu sync.Mutex // a leaf
 	// Guarded by mu.
 	replaced []*Tables // by whose rules calls are still open
+	waiting  []quiet
 }
 
 // New returns a relay. It fails if a route speaks of a backend that is not there.

@@ -29,14 +29,13 @@ type Tables struct {
 	rules  Rules
 	routes []*routing // in the order of the rules
 	relay  *Relay
+	number uint64 // one more than those that they were made to replace
 
 	_      line
 	open   atomic.Int64 // calls, and for a moment those that come to others
 	_      line
 	copies atomic.Int64 // of calls
 	over   atomic.Bool  // other ones have taken their place
-	gone   atomic.Bool  // quiet is closed
-	quiet  chan struct{}
 }
 
 // line keeps counters that all processors write out of the cache lines that
@@ -47,9 +46,10 @@ type line [64]byte
 // under way of those in force that have their names. It fails if a route speaks
 // of a backend that is not there.
 func (r *Relay) Prepare(rules Rules) (*Tables, error) {
-	t := &Tables{rules: rules, relay: r, quiet: make(chan struct{})}
+	t := &Tables{rules: rules, relay: r}
 	before := make(map[string]*routing)
 	if now := r.tables.Load(); now != nil {
+		t.number = now.number + 1
 		for i, rt := range now.rules.Routes.Routes() {
 			before[rt.Rule.Name] = now.routes[i]
 		}
@@ -65,8 +65,8 @@ func (r *Relay) Prepare(rules Rules) (*Tables, error) {
 	return t, nil
 }
 
-// Use puts tables in force that Prepare has made, and returns those whose place
-// they take.
+// Use puts tables in force, those that Prepare made last, and returns those
+// whose place they take.
 func (r *Relay) Use(t *Tables) (before *Tables) {
 	r.mu.Lock()
 	before = r.tables.Swap(t)
@@ -77,10 +77,38 @@ func (r *Relay) Use(t *Tables) (before *Tables) {
 	return before
 }
 
-// Quiet is closed once others have taken the place of the tables, and every
-// call that began with them has ended, and every copy of one: what only they
-// speak of is not needed any more.
-func (t *Tables) Quiet() <-chan struct{} { return t.quiet }
+// Tables returns those in force.
+func (r *Relay) Tables() *Tables { return r.tables.Load() }
+
+// quiet is who waits until no call, and no copy of one, has the tables of some
+// numbers any more.
+type quiet struct {
+	first, last uint64
+	done        chan struct{}
+}
+
+// Quiet returns what is closed once no call is open that began with tables from
+// first to last, which others have replaced: what only they speak of is not
+// needed any more.
+func (r *Relay) Quiet(first, last *Tables) <-chan struct{} {
+	q := quiet{first.number, last.number, make(chan struct{})}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = append(r.waiting, q)
+	r.hushLocked()
+	return q.done
+}
+
+// hushLocked tells who has waited for long enough.
+func (r *Relay) hushLocked() {
+	r.waiting = slices.DeleteFunc(r.waiting, func(q quiet) bool {
+		loud := slices.ContainsFunc(r.replaced, func(t *Tables) bool { return q.first <= t.number && t.number <= q.last })
+		if !loud {
+			close(q.done)
+		}
+		return !loud
+	})
+}
 
 // OpenCalls returns how many calls are open.
 func (r *Relay) OpenCalls() int {
@@ -119,15 +147,15 @@ func (t *Tables) dropCopy() {
 	}
 }
 
-// settle says that the tables are quiet, if they are. They are over.
+// settle forgets the tables, which are over, if no call has them any more.
 func (t *Tables) settle() {
 	// A call leaves after its copy has begun, so that one of the two is seen.
-	if t.open.Load() != 0 || t.copies.Load() != 0 || !t.gone.CompareAndSwap(false, true) {
+	if t.open.Load() != 0 || t.copies.Load() != 0 {
 		return
 	}
 	r := t.relay
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.replaced = slices.DeleteFunc(r.replaced, func(other *Tables) bool { return other == t })
-	r.mu.Unlock()
-	close(t.quiet)
+	r.hushLocked()
 }

@@ -20,7 +20,8 @@ func (r *rig) use(routes ...route.Rule) (quiet <-chan struct{}) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return r.relay.Use(next).Quiet()
+	before := r.relay.Use(next)
+	return r.relay.Quiet(before, before)
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -70,6 +71,35 @@ func TestQuietAtOnce(t *testing.T) {
 		}
 		if quiet := r.use(r.opts.rules...); !isClosed(quiet) {
 			t.Error("nor are the next ones")
+		}
+	})
+}
+
+// Who waits for some of the rules does not wait for calls of others.
+func TestQuietOfSome(t *testing.T) {
+	inMemory(t, func(t *testing.T, r *rig) {
+		down := r.caller()
+		id := down.Unary(method, []byte("question"))
+		up := r.ups.Accept()
+		upID := wantQuestion(t, up)
+		first := r.relay.Tables()
+		r.use(r.opts.rules...)
+		second := r.relay.Tables()
+		r.use(r.opts.rules...)
+		third := r.relay.Tables()
+		r.use(denied)
+		if !isClosed(r.relay.Quiet(second, third)) {
+			t.Error("the later rules wait for a call of the first ones")
+		}
+		all := r.relay.Quiet(first, third)
+		if isClosed(all) {
+			t.Error("all rules are quiet while a call is open")
+		}
+		up.Reply(upID, []byte("answer"))
+		wantReply(t, down, id, "answer")
+		synctest.Wait()
+		if !isClosed(all) {
+			t.Error("not all rules are quiet though the last call has ended")
 		}
 	})
 }

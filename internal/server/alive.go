@@ -32,7 +32,7 @@ func (s *Server) alive(ctx context.Context) error {
 			_ = nc.Close()
 		}
 		if err != nil {
-			return fmt.Errorf("listener %q: %w", l.name, err)
+			return fmt.Errorf("listener %q: %w", l.name(), err)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,14 +22,11 @@ var errListenerClosed = net.ErrClosed
 // listener is a socket that calls come in on, and the connections it has.
 type listener struct {
 	// Immutable.
-	name    string
-	net     net.Listener  // a *socket, but for tests
-	most    int           // connections at a time
-	done    chan struct{} // closed by close
-	secure  *pki.Server   // nil: clear text
-	proxied bool          // connections begin with a PROXY header
-	caller  relay.Caller  // what is known of each who calls
+	net  net.Listener  // a *socket, but for tests
+	key  string        // see SocketKey
+	done chan struct{} // closed by close
 
+	terms  atomic.Pointer[terms]
 	turned seldom // away: lines of the log
 
 	mu sync.Mutex
@@ -37,20 +35,43 @@ type listener struct {
 	closed bool
 }
 
-// guest is a connection of a listener, from the moment it is accepted.
-type guest struct {
-	nc   net.Conn // immutable: as it was accepted
-	conn *h2.Conn // guarded by listener.mu; nil until it speaks HTTP/2
+// terms are how a listener treats the connections that come. Immutable; others
+// take their place for those that come later.
+type terms struct {
+	config  *config.Listener // that they are made of
+	name    string
+	most    int          // connections at a time
+	secure  *pki.Server  // nil: clear text
+	proxied bool         // connections begin with a PROXY header
+	caller  relay.Caller // what is known of each who calls
 }
 
-// listen binds a listener without anything before HTTP/2.
-func (s *Server) listen(c *config.Listener, most int) (*listener, error) {
+// guest is a connection of a listener, from the moment it is accepted.
+type guest struct {
+	nc    net.Conn // immutable: as it was accepted
+	terms *terms   // immutable: on which
+	conn  *h2.Conn // guarded by listener.mu; nil until it speaks HTTP/2
+}
+
+// listen binds a listener.
+func (s *Server) listen(c *config.Listener, t *terms) (*listener, error) {
 	bound, err := s.binder.listen(c.Name, c.Address, modes{c.Mode, c.Mode})
 	if err != nil {
 		return nil, err
 	}
-	return &listener{name: c.Name, net: bound, most: most, done: make(chan struct{}), guests: make(map[*guest]struct{})}, nil
+	l := newListener(bound, t)
+	l.key = bound.key
+	return l, nil
 }
+
+func newListener(bound net.Listener, t *terms) *listener {
+	l := &listener{net: bound, done: make(chan struct{}), guests: make(map[*guest]struct{})}
+	l.terms.Store(t)
+	return l
+}
+
+// name is that which the configuration in force has for it.
+func (l *listener) name() string { return l.terms.Load().name }
 
 // ListenError says which listener could not be bound.
 type ListenError struct {
@@ -95,7 +116,7 @@ func (s *Server) accept(l *listener) {
 		case err != nil:
 			// Out of descriptors, most likely: others have to go first.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.log.Warn("accept", zap.String("listener", l.name), zap.Error(err), zap.Duration("pause", pause))
+			s.log.Warn("accept", zap.String("listener", l.name()), zap.Error(err), zap.Duration("pause", pause))
 			select {
 			case <-time.After(pause):
 			case <-l.done:
@@ -103,10 +124,10 @@ func (s *Server) accept(l *listener) {
 			continue
 		}
 		pause = 0
-		g := &guest{nc: nc}
+		g := &guest{nc: nc, terms: l.terms.Load()}
 		if !l.add(g) {
 			s.counters.ConnectionsRefused.Add(1)
-			s.refuse(l, nc)
+			s.refuse(g)
 			continue
 		}
 		s.conns.Go(func() { s.serve(l, g) })
@@ -119,26 +140,26 @@ const refusals = 64
 
 // refuse tells a peer that there are too many connections, without keeping
 // the next one waiting.
-func (s *Server) refuse(l *listener, nc net.Conn) {
+func (s *Server) refuse(g *guest) {
 	select {
 	case s.refusing <- struct{}{}:
 		s.conns.Go(func() {
 			defer func() { <-s.refusing }()
-			if received, _, err := s.receive(l, nc); err == nil {
+			if received, _, err := s.receive(g.terms, g.nc); err == nil {
 				h2.Refuse(received, "too many connections")
 			} else {
-				_ = nc.Close()
+				_ = g.nc.Close()
 			}
 		})
 	default:
-		_ = nc.Close()
+		_ = g.nc.Close()
 	}
 }
 
 // serve runs one connection.
 func (s *Server) serve(l *listener, g *guest) {
 	defer l.remove(g)
-	nc, caller, err := s.receive(l, g.nc)
+	nc, caller, err := s.receive(g.terms, g.nc)
 	if err != nil {
 		_ = g.nc.Close()
 		s.turnedAway(l, g, err)
@@ -147,7 +168,7 @@ func (s *Server) serve(l *listener, g *guest) {
 	c := s.relay.Conn(nc, caller)
 	if !l.settle(g, c) {
 		b := h2.NewBatch()
-		c.Drain(b) // the listener closed meanwhile
+		c.Drain(b) // the listener closed meanwhile, or asks for something else
 		b.Flush()
 	}
 	s.serveConn(l, c)
@@ -155,7 +176,7 @@ func (s *Server) serve(l *listener, g *guest) {
 
 func (s *Server) serveConn(l *listener, c *h2.Conn) {
 	if err := c.Serve(); err != nil && !errors.Is(err, h2.ErrClosed) {
-		s.log.Debug("connection ended", zap.String("listener", l.name),
+		s.log.Debug("connection ended", zap.String("listener", l.name()),
 			zap.Stringer("peer", c.NetConn().RemoteAddr()), zap.Error(err))
 	}
 }
@@ -165,7 +186,7 @@ func (s *Server) serveConn(l *listener, c *h2.Conn) {
 func (l *listener) add(g *guest) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.guests) >= l.most {
+	if len(l.guests) >= g.terms.most {
 		return false
 	}
 	l.guests[g] = struct{}{}
@@ -188,13 +209,38 @@ func (l *listener) invite(g *guest, running *sync.WaitGroup, serve func()) error
 	return nil
 }
 
-// settle notes that g speaks HTTP/2 on c from now on. It reports false when
-// the listener takes no more.
+// settle notes that g speaks HTTP/2 on c from now on. It reports false when it
+// is not welcome any more: the listener has closed, or other terms are in force.
 func (l *listener) settle(g *guest, c *h2.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g.conn = c
-	return !l.closed
+	return !l.closed && g.terms.admitsAs(l.terms.Load())
+}
+
+// admitsAs reports whether connections prove who they are on t as on other.
+func (t *terms) admitsAs(other *terms) bool {
+	return t.secure == other.secure && t.proxied == other.proxied && t.caller.IdentityMetadata == other.caller.IdentityMetadata
+}
+
+// renew puts other terms in force. Connections that came in in another way than
+// is asked for now are drained: their callers come again.
+func (l *listener) renew(b *h2.Batch, t *terms) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.terms.Store(t)
+	for g := range l.guests {
+		if g.conn != nil && !g.terms.admitsAs(t) {
+			g.conn.Drain(b)
+		}
+	}
+}
+
+// empty reports whether no connection is left.
+func (l *listener) empty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.guests) == 0
 }
 
 func (l *listener) remove(g *guest) {

@@ -91,9 +91,7 @@ func serveOn(t *testing.T, ln net.Listener) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.now().listeners = append(s.now().listeners, &listener{
-		name: "plain", net: ln, most: 100, done: make(chan struct{}), guests: make(map[*guest]struct{}),
-	})
+	s.now().listeners = append(s.now().listeners, newListener(ln, &terms{name: "plain", most: 100}))
 	return run(t, s, log)
 }
 

@@ -31,7 +31,7 @@ func sampleAddress(address string) string {
 
 // sampleSecurity is what makes a command speak what the listener does.
 func sampleSecurity(l *listener) string {
-	if l.secure != nil {
+	if l.terms.Load().secure != nil {
 		return "-insecure"
 	}
 	return "-plaintext"
@@ -40,9 +40,10 @@ func sampleSecurity(l *listener) string {
 func (s *Server) listenerViews() []inspector.ListenerView {
 	var views []inspector.ListenerView
 	for _, l := range s.now().listeners {
-		v := inspector.ListenerView{Name: l.name, Address: l.address(), TLS: l.secure != nil}
-		if l.secure != nil {
-			st := l.secure.Status()
+		t := l.terms.Load()
+		v := inspector.ListenerView{Name: t.name, Address: l.address(), TLS: t.secure != nil}
+		if t.secure != nil {
+			st := t.secure.Status()
 			for _, c := range st.Certificates {
 				v.Certificates = append(v.Certificates, inspector.CertificateView{
 					Name: strings.Join(c.Names, ", "), Expires: c.NotAfter.UTC().Format(time.DateTime), Error: c.Problem,

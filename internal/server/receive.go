@@ -37,16 +37,16 @@ var errTooManyHandshakes = errors.New("as many TLS handshakes as there may be at
 
 // receive takes what comes before HTTP/2 off a connection, and returns the one
 // that speaks it and what is known of the caller.
-func (s *Server) receive(l *listener, nc net.Conn) (net.Conn, relay.Caller, error) {
-	caller, rules := l.caller, &s.now().reception
-	if l.proxied {
+func (s *Server) receive(t *terms, nc net.Conn) (net.Conn, relay.Caller, error) {
+	caller, rules := t.caller, &s.now().reception
+	if t.proxied {
 		h, err := s.readHeader(nc, rules.header)
 		if err != nil {
 			return nil, caller, err
 		}
 		caller.Peer = h.Source
 	}
-	if l.secure == nil {
+	if t.secure == nil {
 		return nc, caller, nil
 	}
 	select {
@@ -56,7 +56,7 @@ func (s *Server) receive(l *listener, nc net.Conn) (net.Conn, relay.Caller, erro
 		s.counters.TLSHandshakesRefused.Add(1)
 		return nil, caller, errTooManyHandshakes
 	}
-	secure, err := l.secure.Handshake(h2.NewWire(nc), time.Now().Add(rules.handshake))
+	secure, err := t.secure.Handshake(h2.NewWire(nc), time.Now().Add(rules.handshake))
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.counters.TLSHandshakeTimeouts.Add(1)
@@ -96,7 +96,7 @@ func (s *Server) turnedAway(l *listener, g *guest, err error) {
 		return // who connects and goes away again looks whether somebody listens
 	}
 	if untold, ok := l.turned.tell(time.Now()); ok {
-		s.log.Info("connection turned away", zap.String("listener", l.name),
+		s.log.Info("connection turned away", zap.String("listener", g.terms.name),
 			zap.Stringer("peer", g.nc.RemoteAddr()), zap.Error(err), zap.Uint64("others_untold", untold))
 	}
 }

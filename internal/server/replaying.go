@@ -36,10 +36,10 @@ const ownPeer = "inspector"
 // clients outside have to prove, so that it has no identity either.
 func (s *Server) dialOwn(l *listener) (grpc.ClientConnInterface, io.Closer, error) {
 	dial := func(context.Context, string) (net.Conn, error) { return s.enter(l, ownPeer) }
-	conn, err := grpc.NewClient("passthrough:///"+l.name, grpc.WithContextDialer(dial),
+	conn, err := grpc.NewClient("passthrough:///"+l.name(), grpc.WithContextDialer(dial),
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableServiceConfig())
 	if err != nil {
-		return nil, nil, fmt.Errorf("connect to the listener %s: %w", l.name, err)
+		return nil, nil, fmt.Errorf("connect to the listener %s: %w", l.name(), err)
 	}
 	return conn, conn, nil
 }
@@ -48,9 +48,10 @@ func (s *Server) dialOwn(l *listener) (grpc.ClientConnInterface, io.Closer, erro
 // seen of its caller is peer.
 func (s *Server) enter(l *listener, peer string) (net.Conn, error) {
 	near, far := net.Pipe()
-	caller := l.caller
+	t := l.terms.Load()
+	caller := t.caller
 	caller.Peer = peer
-	g := &guest{nc: far, conn: s.relay.Conn(far, caller)}
+	g := &guest{nc: far, terms: t, conn: s.relay.Conn(far, caller)}
 	if err := l.invite(g, &s.conns, func() { s.serveConn(l, g.conn) }); err != nil {
 		return nil, errors.Join(err, near.Close(), far.Close())
 	}

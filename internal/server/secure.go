@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"fmt"
+	"reflect"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,31 +13,31 @@ import (
 	"loom/internal/pki"
 )
 
-// listenCalls binds a listener that calls come in on, with all that comes
-// before HTTP/2.
-func (s *Server) listenCalls(c *config.Listener, f *inForce, own *tls.Certificate) (*listener, error) {
-	secure, err := s.listenerTLS(c, own)
-	if err != nil {
-		return nil, fmt.Errorf("listener %q: %w", c.Name, err)
-	}
-	most, limits := f.cfg.Limits.Connections, f.limits
+// termsOf makes those of a listener. was are those that they replace, whose TLS
+// side goes on if nothing about it changes; nil if there are none.
+func (s *Server) termsOf(c *config.Listener, f *inForce, was *terms) (*terms, error) {
+	t := &terms{config: c, name: c.Name, most: f.cfg.Limits.Connections, proxied: c.ProxyProtocol}
 	if c.Limits.Connections > 0 {
-		most = c.Limits.Connections
+		t.most = c.Limits.Connections
 	}
-	out, err := s.listen(c, most)
-	if err != nil {
-		return nil, err
+	if was != nil && was.name == c.Name && reflect.DeepEqual(was.config.TLS, c.TLS) {
+		t.secure = was.secure
+	} else {
+		var err error
+		if t.secure, err = s.listenerTLS(c, s.opts.Certificate); err != nil {
+			return nil, fmt.Errorf("listener %q: %w", c.Name, err)
+		}
 	}
-	out.secure, out.proxied = secure, c.ProxyProtocol
-	out.caller.IdentityMetadata = c.IdentityMetadata
+	limits := f.limits
 	if c.Limits.Streams > 0 {
 		limits = withStreams(limits, c.Limits.Streams)
 	}
-	out.caller.H2 = &h2.Options{
+	t.caller.IdentityMetadata = c.IdentityMetadata
+	t.caller.H2 = &h2.Options{
 		Limits: limits, Budget: s.budget, Counters: &s.counters.H2,
 		MaxAge: time.Duration(c.MaxConnectionAge), AgeGrace: time.Duration(c.AgeGrace),
 	}
-	return out, nil
+	return t, nil
 }
 
 // listenerTLS returns the TLS side of a listener; nil if it speaks clear text.

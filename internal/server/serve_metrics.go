@@ -40,7 +40,8 @@ func (s *Server) openMonitor(store *capture.Store, cfg *config.Config, o Options
 	if err != nil {
 		return nil, err
 	}
-	l, err := s.listen(&config.Listener{Name: "metrics", Address: cfg.Metrics.Address, Mode: monitorMode}, 0)
+	c := &config.Listener{Name: "metrics", Address: cfg.Metrics.Address, Mode: monitorMode}
+	l, err := s.listen(c, &terms{config: c, name: c.Name})
 	if err != nil {
 		return nil, err
 	}

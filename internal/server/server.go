@@ -47,6 +47,7 @@ type Options struct {
 // Server is a running configuration.
 type Server struct {
 	// Immutable.
+	opts     Options
 	log      *zap.Logger
 	counters *Counters
 	binder   *binder
@@ -70,6 +71,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		o.Inherited = activated
 	}
 	s := &Server{
+		opts:     o,
 		log:      o.Log,
 		counters: new(Counters),
 		binder:   newBinder(o.Inherited),
@@ -101,7 +103,11 @@ func (s *Server) open(cfg *config.Config, o Options) error {
 		return err
 	}
 	for i := range cfg.Listeners {
-		l, err := s.listenCalls(&cfg.Listeners[i], f, o.Certificate)
+		t, err := s.termsOf(&cfg.Listeners[i], f, nil)
+		if err != nil {
+			return err
+		}
+		l, err := s.listen(&cfg.Listeners[i], t)
 		if err != nil {
 			return err
 		}
@@ -165,7 +171,7 @@ func (s *Server) Serve(ctx, cut context.Context) {
 	s.watch.start(watching)
 	var accepting sync.WaitGroup
 	for _, l := range s.now().listeners {
-		s.log.Info("listening", zap.String("listener", l.name), zap.String("address", l.address()))
+		s.log.Info("listening", zap.String("listener", l.name()), zap.String("address", l.address()))
 		accepting.Go(func() { s.accept(l) })
 	}
 	s.watch.ready()
@@ -188,7 +194,7 @@ func (s *Server) Serve(ctx, cut context.Context) {
 func (s *Server) closeListeners() {
 	for _, l := range s.now().listeners {
 		if err := l.close(); err != nil && !errors.Is(err, errListenerClosed) {
-			s.log.Warn("close listener", zap.String("listener", l.name), zap.Error(err))
+			s.log.Warn("close listener", zap.String("listener", l.name()), zap.Error(err))
 		}
 	}
 }
