@@ -70,6 +70,10 @@ func (a Address) String() string {
 // MarshalText returns String.
 func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
+// Meets reports whether the two cannot both be listened on, as far as the text
+// tells.
+func (a Address) Meets(other Address) bool { return a.endpoint().meets(other.endpoint()) }
+
 // endpoint returns the address as something that can be compared.
 func (a Address) endpoint() endpoint {
 	if a.Network == "unix" {

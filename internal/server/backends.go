@@ -14,8 +14,7 @@ import (
 
 // openBackend makes a backend. Its breaker, if it has one, is there.
 func (s *Server) openBackend(f *inForce, c *config.Backend) error {
-	o := backendOptions(c, f.limits, s.budget, s.counters)
-	o.TLS = f.tls[o.Name]
+	o := s.optionsOf(f, c)
 	o.Moved = func() { s.watch.schemas.cache.Drop(o.Name) }
 	o.Event = func(ev backend.Event) { s.endpointMoved(o.Name, ev) }
 	o.Recovered = func() {

@@ -22,6 +22,7 @@ type Counters struct {
 	TLSHandshakeTimeouts atomic.Uint64 // beyond limits.tls_handshake_timeout
 	TLSHandshakesFailed  atomic.Uint64 // for any other reason
 	ProxyHeadersRefused  atomic.Uint64 // malformed, or not there in time
+	RetiredEarly         atomic.Uint64 // backends beyond those that may be out of use while calls know them
 }
 
 // limit is a bound and how often it was hit.
@@ -40,6 +41,7 @@ func (c *Counters) limits() []limit {
 		{"tls_handshake_timeouts", "Connections closed because the client did not finish its TLS handshake in time.", &c.TLSHandshakeTimeouts},
 		{"tls_handshakes_failed", "Connections closed because client and listener found no common ground in the TLS handshake.", &c.TLSHandshakesFailed},
 		{"proxy_headers_refused", "Connections closed because their PROXY header was malformed or did not come in time.", &c.ProxyHeadersRefused},
+		{"retired_early", "Backends out of use that calls got no further attempts from, because too many others were.", &c.RetiredEarly},
 		{"preface_timeouts", "Connections closed because the peer did not finish its preface and SETTINGS in time.", &h.PrefaceTimeouts},
 		{"streams_refused", "Streams beyond those that a peer may have open at once.", &h.StreamsRefused},
 		{"header_lists_too_large", "Header lists too large or of too many fields.", &h.HeaderLists},

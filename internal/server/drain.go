@@ -48,7 +48,7 @@ func (s *Server) drain(spread time.Duration, h haste) {
 		s.conns.Wait()
 		close(gone)
 	}()
-	for _, l := range s.now().listeners {
+	for _, l := range s.now().all() {
 		l.expire(time.Now().Add(receptionLeft))
 	}
 	s.sayFarewell(spread, h, gone)
@@ -63,7 +63,7 @@ func (s *Server) drain(spread time.Duration, h haste) {
 	if s.cutOff(gone) {
 		return
 	}
-	for _, l := range s.now().listeners {
+	for _, l := range s.now().all() {
 		l.cut()
 	}
 	<-gone
@@ -109,7 +109,7 @@ func (s *Server) leavers() []*h2.Conn {
 		streams int
 	}
 	var all []leaver
-	for _, l := range s.now().listeners {
+	for _, l := range s.now().all() {
 		for _, c := range l.conns() {
 			all = append(all, leaver{c, c.Streams()})
 		}
@@ -131,7 +131,7 @@ func (s *Server) cutOff(gone <-chan struct{}) bool {
 	defer look.Stop()
 	for {
 		b := h2.NewBatch()
-		for _, l := range s.now().listeners {
+		for _, l := range s.now().all() {
 			for _, c := range l.conns() {
 				c.DrainNow(b)
 				s.relay.CutOff(b, c)

@@ -2,11 +2,14 @@ package server
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"loom/internal/backend"
 	"loom/internal/breaker"
 	"loom/internal/config"
 	"loom/internal/h2"
+	"loom/internal/inspector"
 	"loom/internal/pki"
 	"loom/internal/relay"
 )
@@ -21,7 +24,10 @@ type inForce struct {
 	tls       map[string]*pki.Client // of backends, by name
 	backends  map[string]*backend.Backend
 	breakers  map[string]*breaker.Breaker // of the backends that have one
+	since     map[string]*relay.Tables    // the first that spoke of a backend that is in use
 	listeners []*listener                 // in the order of the configuration
+	leaving   []*listener                 // closed, and some had connections that drain
+	shown     inspector.ConfigView
 }
 
 func newInForce(cfg *config.Config) *inForce {
@@ -29,10 +35,16 @@ func newInForce(cfg *config.Config) *inForce {
 		cfg:       cfg,
 		limits:    h2Limits(&cfg.Limits),
 		reception: newReception(&cfg.Limits),
+		tls:       make(map[string]*pki.Client),
 		backends:  make(map[string]*backend.Backend),
 		breakers:  make(map[string]*breaker.Breaker),
+		since:     make(map[string]*relay.Tables),
+		shown:     inspector.NewConfigView("", time.Now(), config.Show(cfg)),
 	}
 }
+
+// all are the listeners that may have connections.
+func (f *inForce) all() []*listener { return slices.Concat(f.listeners, f.leaving) }
 
 // now returns what is in force. Who needs several parts of it that belong
 // together asks once.

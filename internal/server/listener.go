@@ -223,7 +223,7 @@ func (t *terms) admitsAs(other *terms) bool {
 	return t.secure == other.secure && t.proxied == other.proxied && t.caller.IdentityMetadata == other.caller.IdentityMetadata
 }
 
-// renew puts other terms in force. Connections that came in in another way than
+// renew puts other terms in force. Connections that came in by another way than
 // is asked for now are drained: their callers come again.
 func (l *listener) renew(b *h2.Batch, t *terms) {
 	l.mu.Lock()

@@ -57,16 +57,21 @@ func (s *Server) listenerViews() []inspector.ListenerView {
 }
 
 // panels are what the inspector shows beside the calls.
-func (s *Server) panels(cfg *config.Config, o Options, generation uint64) inspector.Panels {
+func (s *Server) panels(o Options, generation uint64) inspector.Panels {
 	started := time.Now()
-	shown := inspector.NewConfigView(o.ConfigPath, started, config.Show(cfg))
 	return inspector.Panels{
 		Routes:   s.routeViews,
 		Backends: s.backendViews,
 		Breakers: s.breakerViews,
-		Config:   func() inspector.ConfigView { return shown },
+		Config:   func() inspector.ConfigView { return s.configView(o.ConfigPath) },
 		Status:   func() inspector.StatusView { return s.statusView(o, generation, started) },
 	}
+}
+
+func (s *Server) configView(path string) inspector.ConfigView {
+	v := s.now().shown
+	v.Path = path
+	return v
 }
 
 func (s *Server) routeViews() []inspector.RouteView {

@@ -59,9 +59,8 @@ routes:
   - {name: lost, match: {service: test.Lost}, backend: down}
   - {name: rest, backends: [{name: up, weight: 3}, {name: down, weight: 0}]}
 `
-	cfg := parse(t, text)
 	r := serve(t, text)
-	p := r.panels(cfg, Options{Version: "v1", ConfigPath: "loom.yaml"}, 5)
+	p := r.panels(Options{Version: "v1", ConfigPath: "loom.yaml"}, 5)
 	wantBackend(t, p, "up", "idle", 0)
 
 	cc := r.client(0)

@@ -59,8 +59,13 @@ type Server struct {
 
 	force atomic.Pointer[inForce]
 
-	conns    sync.WaitGroup // connections that are served or refused
-	refusing chan struct{}  // holds a token for each peer that is being refused
+	accepting sync.WaitGroup // listeners
+	conns     sync.WaitGroup // connections that are served or refused
+	refusing  chan struct{}  // holds a token for each peer that is being refused
+	retired   retirement
+
+	applying sync.Mutex // held by who changes what is in force; comes before all others
+	serving  bool       // guarded by applying: something may be applied
 }
 
 // New builds what cfg describes and binds its listeners.
@@ -81,6 +86,7 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	}
 	s.budget = h2.NewBudget(bufferedTotal(&cfg.Limits), &s.counters.H2)
 	s.force.Store(newInForce(cfg))
+	s.retired.over = make(chan struct{})
 	if err := s.open(cfg, o); err != nil {
 		s.closeListeners()
 		s.closeBackends()
@@ -159,7 +165,13 @@ func (s *Server) build(f *inForce, observer relay.Observer) error {
 		Counters: &s.counters.Relay,
 		Observer: observer,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	for name := range f.backends {
+		f.since[name] = s.relay.Tables()
+	}
+	return nil
 }
 
 // Serve accepts and relays until ctx ends, then drains: no new connections
@@ -169,20 +181,21 @@ func (s *Server) Serve(ctx, cut context.Context) {
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching()
 	s.watch.start(watching)
-	var accepting sync.WaitGroup
 	for _, l := range s.now().listeners {
-		s.log.Info("listening", zap.String("listener", l.name()), zap.String("address", l.address()))
-		accepting.Go(func() { s.accept(l) })
+		s.welcome(l)
 	}
+	s.settled(true)
 	s.watch.ready()
 	attended := s.attend(ctx)
 	<-ctx.Done()
+	s.settled(false)
 	attended()
 	s.stopping()
 	s.watch.notReady("draining")
 	s.closeListeners()
-	accepting.Wait()
+	s.accepting.Wait()
 	s.drain(0, haste{cut: cut.Done()})
+	s.retired.end()
 	s.closeBackends()
 	s.closeBreakers()
 	stopWatching()
@@ -191,11 +204,23 @@ func (s *Server) Serve(ctx, cut context.Context) {
 	}
 }
 
+// settled says whether other configurations may be applied from now on. It
+// waits for one that is on its way.
+func (s *Server) settled(serving bool) {
+	s.applying.Lock()
+	s.serving = serving
+	s.applying.Unlock()
+}
+
 func (s *Server) closeListeners() {
 	for _, l := range s.now().listeners {
-		if err := l.close(); err != nil && !errors.Is(err, errListenerClosed) {
-			s.log.Warn("close listener", zap.String("listener", l.name()), zap.Error(err))
-		}
+		s.closeListener(l)
+	}
+}
+
+func (s *Server) closeListener(l *listener) {
+	if err := l.close(); err != nil && !errors.Is(err, errListenerClosed) {
+		s.log.Warn("close listener", zap.String("listener", l.name()), zap.Error(err))
 	}
 }
 

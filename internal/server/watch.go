@@ -75,7 +75,7 @@ func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
 		ro.Replayer = s.replayer(w)
 	}
 	w.records = inspector.NewRecords(ro)
-	panels := s.panels(cfg, o, generation)
+	panels := s.panels(o, generation)
 	if cfg.Inspector != nil {
 		if err := s.openInspector(w, cfg, o, ro, panels, generation); err != nil {
 			return w, err
