@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -71,12 +72,19 @@ func (b *backend) hold(stream grpc.ServerStream) error {
 }
 
 // caller calls a loomd.
-type caller struct{ conn *grpc.ClientConn }
+type caller struct {
+	address string
+	conn    *grpc.ClientConn
+}
 
 // dial makes a caller that soon tries again when nobody listens.
 func dial(t *testing.T, address string) *caller {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+address,
+	target := address
+	if !strings.HasPrefix(address, "unix:") {
+		target = "passthrough:///" + address
+	}
+	conn, err := grpc.NewClient(target,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{})),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1, MaxDelay: 50 * time.Millisecond}, MinConnectTimeout: patience,
@@ -85,7 +93,7 @@ func dial(t *testing.T, address string) *caller {
 		t.Fatalf("make a channel: %v", err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &caller{conn}
+	return &caller{address, conn}
 }
 
 // try makes a call, and returns what is wrong with the answer.

@@ -156,7 +156,7 @@ func ownUnits(root string) error {
 func journal(root string) error {
 	for name, text := range map[string]string{
 		"etc/machine-id": strings.Repeat("10", 16) + "\n", "etc/hostname": "loom-test\n",
-		"etc/systemd/journald.conf": "[Journal]\nStorage=volatile\nRateLimitBurst=0\n",
+		"etc/systemd/journald.conf": "[Journal]\nStorage=volatile\nRateLimitBurst=0\nAudit=no\nReadKMsg=no\n",
 	} {
 		path := filepath.Join(root, name)
 		// The file below may be a link out of the machine.

@@ -50,7 +50,7 @@ func bootWith(t *testing.T, namespaces uintptr) *machine {
 		t.Fatal(err)
 	}
 	if err := keeper.Start(); err != nil {
-		t.Fatalf("start the keeper: %v", err)
+		t.Fatalf("start the keeper, which takes the right to make namespaces: %v", err)
 	}
 	m := &machine{t: t}
 	t.Cleanup(func() {

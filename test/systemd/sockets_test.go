@@ -24,11 +24,12 @@ func (m *machine) socketAt(unit, address string) {
 func TestSocketActivation(t *testing.T) {
 	m, b := boot(t), serveBackend(t)
 	listen, strange := daemon.FreeAddress(t), daemon.FreeAddress(t)
-	m.install(oneBackend(listen, b.address))
+	m.install(strings.Replace(oneBackend(listen, b.address), "listeners: [", `listeners: [{name: local, address: "unix:/run/loom/in.sock"}, `, 1))
 	m.socketAt("loomd.socket", listen)
+	m.write("/etc/systemd/system/loomd-local.socket", "[Socket]\nListenStream=/run/loom/in.sock\nSocketMode=0666\nService=loomd.service\n")
 	m.write("/etc/systemd/system/loomd-other.socket", "[Socket]\nFileDescriptorName=other\nListenStream="+strange+"\nService=loomd.service\n")
 	m.run("systemctl", "daemon-reload")
-	m.run("systemctl", "start", "loomd.socket", "loomd-other.socket")
+	m.run("systemctl", "start", "loomd.socket", "loomd-other.socket", "loomd-local.socket")
 	if state := m.property("ActiveState"); state != "inactive" {
 		t.Fatalf("loomd is %s before anybody came", state)
 	}
@@ -44,6 +45,11 @@ func TestSocketActivation(t *testing.T) {
 	}
 	if strings.Contains(warnings, `"listening"`) {
 		t.Errorf("the journal takes information for a warning:\n%s", warnings)
+	}
+
+	dial(t, "unix:"+m.path("/run/loom/in.sock")).ask(t)
+	if mode := m.run("stat", "--format=%a %U", "/run/loom/in.sock"); mode != "666 root" {
+		t.Errorf("the Unix socket has mode and owner %s", mode)
 	}
 
 	var refused atomic.Int32
