@@ -77,7 +77,7 @@ func newRoot(c *ctl) *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formatNames(), cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
 		c.statusCommand(), c.versionCommand(), c.routesCommand(), c.backendsCommand(), c.breakerCommand(), c.configCommand(),
-		c.captureCommand(), c.tailCommand(), c.topCommand(), c.callsCommand(), c.uiCommand(), c.profileCommand(), c.manCommand(),
+		c.captureCommand(), c.reloadCommand(), c.tailCommand(), c.topCommand(), c.callsCommand(), c.uiCommand(), c.profileCommand(), c.manCommand(),
 	)
 	return root
 }

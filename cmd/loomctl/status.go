@@ -33,6 +33,7 @@ func (c *ctl) status(ctx context.Context) (*view, error) {
 	t.add("socket", c.where())
 	t.add("pid", count(st.GetPid()))
 	t.add("running for", since(st.GetStarted(), time.Now()))
+	addGenerations(&t, st.GetGenerations())
 	t.add("config", orElse(st.GetConfigPath(), "flags"))
 	for _, l := range st.GetListeners() {
 		t.add("listener "+l.GetName(), l.GetAddress()+tlsMark(l))
@@ -60,6 +61,18 @@ func (c *ctl) status(ctx context.Context) (*view, error) {
 		t.add("your rights", "to look and no more")
 	}
 	return &view{message: st, table: t}, nil
+}
+
+// addGenerations adds the processes of a loomd, the one that serves first.
+func addGenerations(t *table, all []*loomv1.Generation) {
+	for _, g := range all {
+		age := "it has yet to say"
+		if g.GetStarted() != nil {
+			age = "for " + since(g.GetStarted(), time.Now())
+		}
+		t.add(fmt.Sprintf("generation %d", g.GetNumber()), fmt.Sprintf("pid %d, %s, %d connections, %d calls: %s",
+			g.GetPid(), age, g.GetConnections(), g.GetCalls(), g.GetWhy()))
+	}
 }
 
 // facts is a table of names and values.

@@ -51,6 +51,7 @@ Flags:
 Signals:
   SIGTERM, SIGINT   drain: open calls go on for restart.drain, then are cut;
                     a second one cuts at once
+  SIGHUP            reload: a fresh loomd takes over, as loomctl reload has it
   SIGUSR1           log memory, goroutines and descriptors as one line
 
 Exit codes:

@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"go.uber.org/zap"
-
 	"loom/internal/adminclient"
 	"loom/internal/config"
 	"loom/internal/server"
@@ -32,19 +30,35 @@ type lookupEnv func(string) (string, bool)
 
 // run is loomd: it returns the exit code.
 func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Writer) int {
+	origin, err := newOrigin(env)
+	if err != nil {
+		return report(stderr, err)
+	}
+	code, err := start(ctx, origin, args, env, stdout, stderr)
+	if err != nil {
+		origin.fail(err)
+		return report(stderr, err)
+	}
+	return code
+}
+
+// start does what the flags say, until it is done. It returns the exit code
+// unless there is an error to report.
+func start(ctx context.Context, origin *origin, args []string, env lookupEnv, stdout, stderr io.Writer) (int, error) {
 	f, err := parseFlags(args, stderr)
 	if err != nil {
-		return exitUsage
+		origin.fail(err)
+		return exitUsage, nil
 	}
 	switch {
 	case f.help:
 		fmt.Fprint(stdout, usage)
-		return exitOK
+		return exitOK, nil
 	case f.version:
 		fmt.Fprintln(stdout, version())
-		return exitOK
+		return exitOK, nil
 	case f.schema:
-		return writeSchema(stdout, stderr)
+		return exitOK, writeSchema(stdout)
 	}
 	// Whoever reads our output may go away: calls go on (a write then fails).
 	signal.Ignore(syscall.SIGPIPE)
@@ -53,20 +67,22 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 	defer signal.Stop(signals)
 
 	if f.open != "" {
-		return view(ctx, f, env, signals, stderr)
+		return exitOK, view(ctx, f, env, signals, stderr)
 	}
+	hangups := notifyHangups()
+	defer signal.Stop(hangups)
 	demo, cfg, warnings, err := configuration(ctx, f, env)
 	if warnings != "" {
 		fmt.Fprintln(stderr, warnings)
 	}
 	if err != nil {
-		return report(stderr, err)
+		return exitFailed, err
 	}
 	defer demo.close()
 	f.change(&cfg.Capture)
 	if f.check {
 		fmt.Fprintln(stdout, "ok")
-		return exitOK
+		return exitOK, nil
 	}
 	if _, set := env("GOGC"); !set {
 		// The live heap of a relay is a few megabytes: with the default of
@@ -78,65 +94,11 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 	}
 	log := newLogger(&cfg.Log, stderr, env)
 	defer func() { _ = log.Sync() }() // a terminal cannot be synced, and says so
-	if err := serve(ctx, f, env, cfg, demo, log, signals, stdout, stderr); err != nil {
-		return report(stderr, withFlag(err, f))
+	d := &daemon{
+		origin: origin, flags: f, env: env, cfg: cfg, demo: demo, log: log,
+		signals: signals, hangups: hangups, stdout: stdout, stderr: stderr,
 	}
-	return exitOK
-}
-
-// serve runs the daemon until a signal ends it.
-func serve(ctx context.Context, f *flags, env lookupEnv, cfg *config.Config, demo *demoParts, log *zap.Logger, signals <-chan os.Signal, stdout, stderr io.Writer) error {
-	var ended []server.Ended
-	if !f.quiet {
-		lines := server.NewCallLines(stdout, colourful(stdout, env))
-		defer lines.Close()
-		ended = append(ended, lines)
-	}
-	own, err := newOwnCertificate(f)
-	if err != nil {
-		return err
-	}
-	defer own.remove()
-	notifier, sockets := service(env, log)
-	s, err := server.New(cfg, server.Options{
-		Certificate: own.shown(),
-		Log:         log, Ended: ended, StateDir: stateDir(env), Version: version(), ConfigPath: f.config,
-		Admin: adminSocket(f, cfg, env), Systemd: notifier, Sockets: sockets,
-	})
-	if err != nil {
-		return err
-	}
-	stopMemory := reportMemory(log)
-	defer stopMemory()
-	introduceInspector(stderr, s.InspectorURL())
-	own.introduce(stderr, s.Addresses()[0])
-	demo.introduce(stderr, s.Addresses()[0], own)
-	stopDemo := demo.start(ctx, log, s.Addresses()[0], own)
-
-	running, stop := context.WithCancel(ctx)
-	defer stop()
-	cut, cutOff := context.WithCancel(context.Background())
-	defer cutOff()
-	go func() {
-		select {
-		case sig := <-signals:
-			log.Info("draining", zap.Stringer("signal", sig), zap.Duration("at_most", time.Duration(cfg.Restart.Drain)))
-		case <-ctx.Done():
-		}
-		stopDemo()
-		stop()
-		t := time.NewTimer(time.Duration(cfg.Restart.Drain))
-		defer t.Stop()
-		select {
-		case <-signals:
-		case <-t.C:
-		case <-cut.Done():
-		}
-		cutOff()
-	}()
-	s.Serve(running, cut)
-	s.LogTotals()
-	return nil
+	return exitOK, withFlag(d.serve(ctx), f)
 }
 
 // stateDir is where sessions and descriptors are kept between runs (what
@@ -219,9 +181,9 @@ func report(stderr io.Writer, err error) int {
 	return exitFailed
 }
 
-func writeSchema(stdout, stderr io.Writer) int {
+func writeSchema(stdout io.Writer) error {
 	if _, err := stdout.Write(config.Schema()); err != nil {
-		return report(stderr, fmt.Errorf("write schema: %w", err))
+		return fmt.Errorf("write schema: %w", err)
 	}
-	return exitOK
+	return nil
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"go.uber.org/zap"
 
 	"loom/internal/pki"
 )
@@ -22,12 +26,70 @@ type ownCertificate struct {
 	trust string // file by which clients trust it
 }
 
+// The section in which the certificate crosses a reload.
+const (
+	certificateSection = "certificate"
+	certificateVersion = 1
+)
+
+// crossingCertificate is a certificate on its way to another process.
+type crossingCertificate struct {
+	Certificate []byte `json:"certificate"` // DER
+	Key         []byte `json:"key"`         // PKCS #8
+	Trust       string `json:"trust"`       // the file by which clients trust it
+}
+
+// ownCertificate is that of the process before, or a new one; nil if there is
+// to be none.
+func (d *daemon) ownCertificate() (*ownCertificate, error) {
+	if !d.flags.selfSigned {
+		return nil, nil
+	}
+	data, err := d.origin.section(certificateSection, certificateVersion)
+	if err == nil && data != nil {
+		var c *ownCertificate
+		if c, err = restoreCertificate(data); err == nil {
+			return c, nil
+		}
+	}
+	if err != nil {
+		d.log.Warn("-tls-self-signed: the certificate of the process before is not taken over; clients have to trust another one", zap.Error(err))
+	}
+	return newOwnCertificate(d.flags)
+}
+
+// restoreCertificate takes what save wrote.
+func restoreCertificate(data []byte) (*ownCertificate, error) {
+	var x crossingCertificate
+	if err := json.Unmarshal(data, &x); err != nil {
+		return nil, fmt.Errorf("read the certificate: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(x.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate: %w", err)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(x.Key)
+	if err != nil {
+		return nil, fmt.Errorf("read the key of the certificate: %w", err)
+	}
+	return &ownCertificate{
+		pair:  tls.Certificate{Certificate: [][]byte{x.Certificate}, PrivateKey: key, Leaf: leaf},
+		trust: x.Trust,
+	}, nil
+}
+
+// save returns the certificate for another process. Its key is secret.
+func (c *ownCertificate) save() ([]byte, error) {
+	key, err := x509.MarshalPKCS8PrivateKey(c.pair.PrivateKey)
+	if err != nil {
+		return nil, fmt.Errorf("write down the key of the certificate: %w", err)
+	}
+	return json.Marshal(crossingCertificate{Certificate: c.pair.Certificate[0], Key: key, Trust: c.trust})
+}
+
 // newOwnCertificate makes a certificate for the names of this machine, and
 // writes it, without its key, where clients can read it.
 func newOwnCertificate(f *flags) (*ownCertificate, error) {
-	if !f.selfSigned {
-		return nil, nil
-	}
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
 	own, err := os.Hostname()
 	if err == nil && !slices.Contains(hosts, own) {

@@ -16,10 +16,14 @@ import (
 
 // service is what systemd gives to a loomd that it started, and where it hears
 // of it. What is wrong with that is logged: calls can be served all the same.
-func service(env lookupEnv, log *zap.Logger) (*systemd.Notifier, []systemd.Socket) {
-	notifier, err := systemd.New(systemd.Env(env), false)
+// One that takes over from another gets no sockets from it: they cross.
+func service(env lookupEnv, heir bool, log *zap.Logger) (*systemd.Notifier, []systemd.Socket) {
+	notifier, err := systemd.New(systemd.Env(env), heir)
 	if err != nil {
 		log.Warn("systemd", zap.Error(err))
+	}
+	if heir {
+		return notifier, nil
 	}
 	sockets, err := systemd.Sockets(systemd.Env(env))
 	if err != nil {

@@ -9,12 +9,12 @@ import (
 	"loom/internal/server"
 )
 
-// view shows a saved capture until a signal ends it, and returns the exit code.
-func view(ctx context.Context, f *flags, env lookupEnv, signals <-chan os.Signal, stderr io.Writer) int {
+// view shows a saved capture until a signal ends it.
+func view(ctx context.Context, f *flags, env lookupEnv, signals <-chan os.Signal, stderr io.Writer) error {
 	log := newLogger(&config.Default().Log, stderr, env)
 	v, err := server.NewViewer(f.open, f.inspector, server.Options{Log: log, Version: version()})
 	if err != nil {
-		return report(stderr, withFlag(err, f))
+		return withFlag(err, f)
 	}
 	introduceInspector(stderr, v.URL())
 	ctx, stop := context.WithCancel(ctx)
@@ -26,8 +26,5 @@ func view(ctx context.Context, f *flags, env lookupEnv, signals <-chan os.Signal
 		case <-ctx.Done():
 		}
 	}()
-	if err := v.Serve(ctx); err != nil {
-		return report(stderr, err)
-	}
-	return exitOK
+	return v.Serve(ctx)
 }

@@ -23,6 +23,12 @@ type RefusedError struct{ Why string }
 // Error says why.
 func (e *RefusedError) Error() string { return e.Why }
 
+// AbortedError says why what was begun came to nothing.
+type AbortedError struct{ Why string }
+
+// Error says why.
+func (e *AbortedError) Error() string { return e.Why }
+
 // failure makes the status of an error of a Control.
 func failure(err error) error {
 	if _, ok := errors.AsType[*NotFoundError](err); ok {
@@ -30,6 +36,9 @@ func failure(err error) error {
 	}
 	if _, ok := errors.AsType[*RefusedError](err); ok {
 		return status.Error(codes.FailedPrecondition, err.Error())
+	}
+	if _, ok := errors.AsType[*AbortedError](err); ok {
+		return status.Error(codes.Aborted, err.Error())
 	}
 	return status.Error(codes.Internal, err.Error())
 }

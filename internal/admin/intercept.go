@@ -7,6 +7,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	loomv1 "loom/api/loom/v1"
 )
 
 // unary judges, bounds and logs a call.
@@ -36,14 +38,18 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if err != nil {
 		return err
 	}
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		s.opts.Counters.Streams.Add(1)
-		return status.Errorf(codes.ResourceExhausted, "%d streams are open, which is all that may be", maxStreams)
+	// There is one reload at a time, and whoever asks for another is told so at
+	// once, and not that others look at calls.
+	if info.FullMethod != loomv1.Admin_Reload_FullMethodName {
+		select {
+		case s.streams <- struct{}{}:
+			defer func() { <-s.streams }()
+		default:
+			s.opts.Counters.Streams.Add(1)
+			return status.Errorf(codes.ResourceExhausted, "%d streams are open, which is all that may be", maxStreams)
+		}
 	}
-	ctx, cancel := context.WithCancel(ss.Context())
+	ctx, cancel := context.WithCancel(context.WithValue(ss.Context(), callerKey{}, who))
 	defer cancel()
 	stop := context.AfterFunc(s.ending, cancel)
 	defer stop()

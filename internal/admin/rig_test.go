@@ -72,6 +72,17 @@ func (c *fakeControl) ControlBreaker(backend, action, by string) error {
 	return c.tell("breaker %s %s by %s", backend, action, by)
 }
 
+// Reload says two lines, and then that process 12 serves as generation 2.
+func (c *fakeControl) Reload(_ context.Context, by string, say func(string) error) (Successor, error) {
+	err := c.tell("reload by %s", by)
+	for _, line := range []string{"one", "two"} {
+		if err == nil {
+			err = say(line)
+		}
+	}
+	return Successor{Number: 2, PID: 12}, err
+}
+
 // newRig serves to who the kernel says, or to who is given.
 func newRig(t *testing.T, r rights, who ...process) *rig {
 	t.Helper()

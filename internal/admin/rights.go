@@ -135,7 +135,7 @@ func (c caller) String() string {
 // callerKey is the key of the caller in the context of a handler.
 type callerKey struct{}
 
-// callerOf returns who makes the call that a handler of one answer is for.
+// callerOf returns who makes the call that a handler is for.
 func callerOf(ctx context.Context) caller {
 	c, _ := ctx.Value(callerKey{}).(caller)
 	return c

@@ -81,6 +81,16 @@ type Control interface {
 	// ControlBreaker does what an operator tells a breaker: open, close, auto or
 	// reset. by says who the operator is.
 	ControlBreaker(backend, action, by string) error
+	// Reload has a fresh process take over, tells say what goes on, and returns
+	// when the outcome is certain. When ctx ends, or say fails, it returns that
+	// error, and the reload goes on. by says who asks for it.
+	Reload(ctx context.Context, by string, say func(line string) error) (Successor, error)
+}
+
+// Successor is the process that serves after a reload.
+type Successor struct {
+	Number int // of its generation
+	PID    int
 }
 
 // Server is the service. It is safe for concurrent use.

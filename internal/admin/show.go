@@ -29,8 +29,21 @@ func (s *Server) GetStatus(ctx context.Context, _ *loomv1.GetStatusRequest) (*lo
 	for _, l := range v.Limits {
 		out.Limits = append(out.Limits, &loomv1.LimitStatus{Name: l.Name, Hits: l.Hits, Meaning: l.Meaning})
 	}
+	for _, g := range v.Generations {
+		out.Generations = append(out.Generations, generation(&g))
+	}
 	out.ReadOnly = callerOf(ctx).reads
 	return out, nil
+}
+
+func generation(g *inspector.GenerationView) *loomv1.Generation {
+	out := &loomv1.Generation{
+		Number: uint32(g.Number), Pid: int32(g.PID), Connections: uint32(g.Connections), Calls: uint32(g.Calls), Serving: g.Serving, Why: g.Why,
+	}
+	if !g.Started.IsZero() {
+		out.Started = timestamppb.New(g.Started)
+	}
+	return out
 }
 
 // modeOf is a capture mode as the API has it.

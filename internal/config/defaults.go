@@ -184,8 +184,11 @@ func (r *Restart) setDefaults() {
 	r.ReadyTimeout = Duration(time.Minute)
 	// Below the 90 s after which systemd kills, with time to spare.
 	r.Drain = Duration(30 * time.Second)
-	// One that drains and one that was reloaded again in the meantime.
-	r.Generations = 2
+	// A process that crashes under the first calls does so at once.
+	r.Probation = Duration(3 * time.Second)
+	// A few reloads in a row, while long streams go on. Each process has a ring
+	// of its own, so more of them cost memory.
+	r.Generations = 4
 }
 
 func (l *Log) setDefaults() {

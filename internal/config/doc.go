@@ -20,6 +20,5 @@
 //
 // Pitfalls: a Config holds secrets that came from the environment, so do not
 // print it; [Diff] hides them. An unquoted number or true is not text: write
-// it in quotes where text is wanted. Keys whose feature does not exist yet are
-// checked and then refused, see unsupported.go.
+// it in quotes where text is wanted.
 package config

@@ -7,15 +7,14 @@ import (
 	"testing"
 )
 
-// fullConfig returns a configuration in which every block is given, those that
-// are not supported yet included.
+// fullConfig returns a configuration in which every block is given.
 func fullConfig(t *testing.T) *Config {
 	t.Helper()
-	src, err := os.ReadFile("testdata/wrong/unsupported.yaml")
+	src, err := os.ReadFile("testdata/wrong/every_key.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, mistakes := parseDocument("unsupported.yaml", src)
+	doc, mistakes := parseDocument("every_key.yaml", src)
 	cfg := &Config{}
 	newDecoder(mistakes, environment).decode(doc.root, cfg)
 	if len(mistakes.list) > 0 {

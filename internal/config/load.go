@@ -58,7 +58,6 @@ func ParseWith(name string, src []byte, env func(string) (string, bool), look Lo
 	d := newDecoder(mistakes, env)
 	cfg := &Config{}
 	d.decode(doc.root, cfg)
-	d.refuseUnsupported()
 	warnings := &problems{doc: doc}
 	if d.budget >= 0 {
 		v := &validator{cfg: cfg, source: &fileSource{marks: d.marks, errors: mistakes, warnings: warnings}}

@@ -57,7 +57,7 @@ func TestMinimalFileHasDefaults(t *testing.T) {
 		HeaderList: 64 << 10, HeaderFields: 200, Continuations: 16,
 		BufferedPerConnection: 4 << 20, StreamStall: Duration(5 * time.Minute), KeptRequest: 64 << 10,
 	})
-	equal(t, "restart", cfg.Restart, Restart{ReadyTimeout: Duration(time.Minute), Drain: Duration(30 * time.Second), Generations: 2})
+	equal(t, "restart", cfg.Restart, Restart{ReadyTimeout: Duration(time.Minute), Drain: Duration(30 * time.Second), Probation: Duration(3 * time.Second), Generations: 4})
 	equal(t, "log", cfg.Log, Log{Level: "info", Format: "auto"})
 	equal(t, "inspector", cfg.Inspector, (*Inspector)(nil))
 }
@@ -199,14 +199,14 @@ func TestAnchorsAndMergeKeys(t *testing.T) {
 	equal(t, "limits of d", cfg.Backend("d").Limits, BackendLimits{Connections: 3, Pending: 9})
 }
 
-// TestEveryKey reads the keys whose features are missing, too: each lands in
-// its place, and refusing them is all that happens to them.
+// TestEveryKey reads all that is in the example of the design: each key lands in
+// its place.
 func TestEveryKey(t *testing.T) {
-	src, err := os.ReadFile("testdata/wrong/unsupported.yaml")
+	src, err := os.ReadFile("testdata/wrong/every_key.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, mistakes := parseDocument("unsupported.yaml", src)
+	doc, mistakes := parseDocument("every_key.yaml", src)
 	d, cfg := newDecoder(mistakes, environment), &Config{}
 	d.decode(doc.root, cfg)
 	if len(mistakes.list) > 0 {

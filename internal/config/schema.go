@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 )
 
@@ -105,9 +104,6 @@ func schemaOfBlock(path string, t reflect.Type) *schemaNode {
 		at := join(path, f.key)
 		child := schemaOf(at, t.Field(f.index).Type, f)
 		child.Description = f.doc
-		if isUnsupported(at) {
-			child.Description = "Not supported yet. " + f.doc
-		}
 		if f.required {
 			node.Required = append(node.Required, f.key)
 		} else {
@@ -116,11 +112,6 @@ func schemaOfBlock(path string, t reflect.Type) *schemaNode {
 		node.Properties = append(node.Properties, property{f.key, child})
 	}
 	return node
-}
-
-// isUnsupported reports whether every use of a key is refused so far.
-func isUnsupported(path string) bool {
-	return slices.Contains(unsupportedKeys(), path)
 }
 
 // schemaOf describes a value of type t under the key f.

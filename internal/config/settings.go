@@ -70,7 +70,8 @@ type Admin struct {
 type Restart struct {
 	ReadyTimeout Duration `yaml:"ready_timeout" min:"1s" doc:"How long a fresh process may take until it serves, before the reload is called off."`
 	Drain        Duration `yaml:"drain" min:"0s" max:"24h" doc:"How long open calls may go on when loomd stops. 0 cuts them at once."`
-	Generations  int      `yaml:"generations" min:"1" max:"100" doc:"Old processes that may drain at the same time."`
+	Probation    Duration `yaml:"probation" min:"0s" max:"1m" doc:"How long a fresh process has to serve before the old one lets go of the listeners. If it ends within that time, the old one takes over again."`
+	Generations  int      `yaml:"generations" min:"1" max:"100" doc:"Old processes that may drain at the same time. With one more, the oldest is cut off within 5 s."`
 }
 
 // Log is what loomd says about itself.

@@ -161,6 +161,21 @@ type StatusView struct {
 	Goroutines int            `json:"goroutines"`
 	Listeners  []ListenerView `json:"listeners"`
 	Limits     []LimitView    `json:"limits"`
+	// Generations are the processes of this loomd: the one that serves, and
+	// those before it that still drain, the youngest first.
+	Generations []GenerationView `json:"generations"`
+}
+
+// GenerationView is one process of a loomd that was reloaded.
+type GenerationView struct {
+	Name        string    `json:"name"`   // for people
+	Number      int       `json:"number"` // 1 for the first process, +1 with each reload
+	PID         int       `json:"pid"`
+	Started     time.Time `json:"started,omitzero"` // zero: it has not said yet
+	Connections int       `json:"connections"`      // of callers
+	Calls       int       `json:"calls"`            // that are open
+	Serving     bool      `json:"serving"`          // it takes new connections
+	Why         string    `json:"why"`              // it lives
 }
 
 // LimitView is a limit and how often it was hit.

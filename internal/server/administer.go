@@ -79,6 +79,11 @@ func (c controls) DrainEndpoint(backend, endpoint string, drained bool) error {
 	return nil
 }
 
+// Reload has a fresh process take over.
+func (c controls) Reload(ctx context.Context, by string, say func(line string) error) (admin.Successor, error) {
+	return c.server.Reload(ctx, by, say)
+}
+
 // ControlBreaker does what an operator tells a breaker.
 func (c controls) ControlBreaker(backend, action, by string) error {
 	if c.server.now().backends[backend] == nil {

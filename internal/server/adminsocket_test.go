@@ -154,10 +154,10 @@ func TestAdminFolder(t *testing.T) {
 	if err := adminFolder(AdminSocket{Path: in(all, "open/admin.sock")}, -1); err != nil || modeOf(t, in(all, "open"))&0o700 != 0o700 {
 		t.Errorf("a folder that is there: %v", err)
 	}
-	if _, err := newBinder(nil).listenAdmin(AdminSocket{Path: in(all, "fresh/admin.sock")}, "no-such-group-here"); err == nil {
+	if _, err := newBinder(nil, false).listenAdmin(AdminSocket{Path: in(all, "fresh/admin.sock")}, "no-such-group-here"); err == nil {
 		t.Error("a group that is not there is taken")
 	}
-	if _, err := newBinder(nil).listenAdmin(AdminSocket{Path: in(all, "gone/further/admin.sock")}, ""); err == nil {
+	if _, err := newBinder(nil, false).listenAdmin(AdminSocket{Path: in(all, "gone/further/admin.sock")}, ""); err == nil {
 		t.Error("a folder in one that is not there is made")
 	}
 }

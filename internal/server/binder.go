@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -51,13 +52,15 @@ func SocketKey(network, address, name string) string {
 type binder struct {
 	// Immutable.
 	inherited Inheritance // nil: there is nothing to take over
+	late      bool        // it is from an older process of this loomd
 
 	mu sync.Mutex
 	// Guarded by mu.
 	sockets []*socket
+	foreign []string // keys of sockets that were made for all our processes
 }
 
-func newBinder(from Inheritance) *binder { return &binder{inherited: from} }
+func newBinder(from Inheritance, late bool) *binder { return &binder{inherited: from, late: late} }
 
 // modes are those of the file of a Unix socket: when it is made, and once the
 // socket is ready.
@@ -72,6 +75,9 @@ func (b *binder) listen(name string, a config.Address, m modes) (*socket, error)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if s.adopted && !b.late {
+		b.foreign = append(b.foreign, s.key)
+	}
 	b.sockets = append(slices.DeleteFunc(b.sockets, (*socket).isClosed), s)
 	return s, nil
 }
@@ -128,7 +134,7 @@ func (b *binder) adopt(key string, a config.Address, mode config.FileMode) (*soc
 	if file != nil {
 		s.path, s.file = a.Text, file
 	}
-	s.shared = true
+	s.adopted, s.shared = true, true
 	return s, nil
 }
 
@@ -146,4 +152,47 @@ func (b *binder) all() []*socket {
 	defer b.mu.Unlock()
 	b.sockets = slices.DeleteFunc(b.sockets, (*socket).isClosed)
 	return slices.Clone(b.sockets)
+}
+
+// fresh are the keys of the sockets that were bound here.
+func (b *binder) fresh() []string {
+	var keys []string
+	for _, s := range b.all() {
+		if !s.adopted {
+			keys = append(keys, s.key)
+		}
+	}
+	return keys
+}
+
+// own has the files of Unix sockets go with this process: no other one has
+// them any more, unless it is who made them for all of us.
+func (b *binder) own() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.sockets {
+		if !slices.Contains(b.foreign, s.key) {
+			s.share(false)
+		}
+	}
+}
+
+// saveForeign returns the keys of the sockets that somebody else made for all
+// processes of this loomd.
+func (b *binder) saveForeign() ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return json.Marshal(b.foreign)
+}
+
+// restoreForeign takes what saveForeign wrote.
+func (b *binder) restoreForeign(data []byte) error {
+	var keys []string
+	if err := json.Unmarshal(data, &keys); err != nil {
+		return fmt.Errorf("read the keys of sockets that are another's: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.foreign = keys
+	return nil
 }

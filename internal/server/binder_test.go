@@ -101,9 +101,9 @@ func TestAdoption(t *testing.T) {
 	path := in(socketFolder(t), "in.sock")
 	for name, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": "unix:" + path} {
 		t.Run(name, func(t *testing.T) {
-			older := newBinder(nil)
+			older := newBinder(nil, false)
 			first := bind(t, older, "plain", address, 0o600)
-			younger := newBinder(bequeath(t, older))
+			younger := newBinder(bequeath(t, older), true)
 			first.share(true)
 			second := bind(t, younger, "plain", address, 0o660)
 			if second.Addr().String() != first.Addr().String() {
@@ -140,9 +140,9 @@ func TestAdoption(t *testing.T) {
 // While the older process may take its sockets back, the file stays.
 func TestAdoptedFileStays(t *testing.T) {
 	path := in(socketFolder(t), "in.sock")
-	older := newBinder(nil)
+	older := newBinder(nil, false)
 	first := bind(t, older, "local", "unix:"+path, 0o600)
-	second := bind(t, newBinder(bequeath(t, older)), "local", "unix:"+path, 0o600)
+	second := bind(t, newBinder(bequeath(t, older), true), "local", "unix:"+path, 0o600)
 	first.pause()
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
@@ -159,14 +159,14 @@ func TestAdoptedFileStays(t *testing.T) {
 // A socket whose file is gone is of no use to anybody: a new one is made.
 func TestAdoptionWithoutFile(t *testing.T) {
 	path := in(socketFolder(t), "in.sock")
-	older := newBinder(nil)
+	older := newBinder(nil, false)
 	first := bind(t, older, "local", "unix:"+path, 0o600)
 	left := bequeath(t, older)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 	first.share(true)
-	second := bind(t, newBinder(left), "local", "unix:"+path, 0o600)
+	second := bind(t, newBinder(left, true), "local", "unix:"+path, 0o600)
 	nc, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -177,9 +177,9 @@ func TestAdoptionWithoutFile(t *testing.T) {
 
 // What nobody left is bound, and what was taken once is not there twice.
 func TestBindBesideInheritance(t *testing.T) {
-	older := newBinder(nil)
+	older := newBinder(nil, false)
 	first := bind(t, older, "plain", "127.0.0.1:0", 0)
-	younger := newBinder(bequeath(t, older))
+	younger := newBinder(bequeath(t, older), true)
 	taken := bind(t, younger, "plain", "127.0.0.1:0", 0)
 	fresh := bind(t, younger, "edge", "127.0.0.1:0", 0)
 	if fresh.Addr().String() == first.Addr().String() || taken.Addr().String() != first.Addr().String() {

@@ -272,6 +272,13 @@ func (l *listener) conns() []*h2.Conn {
 	return all
 }
 
+// size is how many connections there are.
+func (l *listener) size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.guests)
+}
+
 // expire bounds how long connections may still take to become HTTP/2.
 func (l *listener) expire(at time.Time) {
 	l.mu.Lock()

@@ -131,6 +131,7 @@ func (s *Server) statusView(o Options, generation uint64, started time.Time) ins
 		Version: o.Version, Go: runtime.Version(), PID: os.Getpid(), Generation: generation, Started: started,
 		Memory: m.Sys, Goroutines: runtime.NumGoroutine(), Listeners: s.listenerViews(),
 	}
+	v.Generations = s.generationViews()
 	for _, l := range s.counters.limits() {
 		v.Limits = append(v.Limits, inspector.LimitView{Name: l.name, Meaning: l.help, Hits: l.n.Load()})
 	}

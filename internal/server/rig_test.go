@@ -76,7 +76,9 @@ func run(t *testing.T, s *Server, log *observer.ObservedLogs) *running {
 	r := &running{Server: s, t: t, log: log, stop: stop, cut: cut, served: make(chan struct{})}
 	go func() {
 		defer close(r.served)
-		s.Serve(ctx, until)
+		if err := s.Serve(ctx, until); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
 	}()
 	t.Cleanup(func() {
 		stop()

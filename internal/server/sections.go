@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"loom/internal/capture"
+	"loom/internal/hotrestart"
 )
 
 // section is state that a reload carries from the older process to the younger
@@ -27,6 +28,7 @@ func (s *Server) sections() []section {
 		{"processes", processesVersion, s.watch.carry.saveProcesses, readBefore},
 		{"capture", capture.SnapshotVersion, s.watch.store.Snapshot, ageless(s.watch.restoreCalls)},
 		{"mode", 1, s.saveMode, ageless(s.restoreMode)},
+		{"sockets", 1, s.binder.saveForeign, ageless(s.binder.restoreForeign)},
 		{"tickets", 1, plain(s.tickets.Snapshot), ageless(s.tickets.Restore)},
 	}
 	f := s.now()
@@ -81,4 +83,13 @@ func (s *Server) restore(from Estate) {
 			s.log.Warn("state of the process before is not taken over", zap.String("section", x.name), zap.Error(err))
 		}
 	}
+}
+
+// heirEstate is the state that came with a handover.
+type heirEstate struct{ *hotrestart.Heir }
+
+// Section returns a section, once.
+func (e heirEstate) Section(name string) (Saved, bool) {
+	s, ok := e.Heir.Section(name)
+	return Saved{Version: s.Version, Data: s.Data, Age: s.Age()}, ok
 }

@@ -4,14 +4,18 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
 	"loom/internal/config"
 	"loom/internal/h2"
+	"loom/internal/hotrestart"
 	"loom/internal/pki"
 	"loom/internal/relay"
 	"loom/internal/systemd"
@@ -32,13 +36,22 @@ type Options struct {
 	Version, ConfigPath string
 	// Admin is where operators reach this loomd.
 	Admin AdminSocket
-	// Inherited has listening sockets that this process takes over; nil: it
-	// binds all of its own.
+	// Command is how this process was started: a reload starts another one
+	// alike. nil: there are no reloads.
+	Command *hotrestart.Command
+	// Heir is what the process before this one hands over; nil: there was none.
+	// Its Prepared has to be called between New and Serve.
+	Heir *hotrestart.Heir
+	// Crossing is state that reloads carry beside the server's own.
+	Crossing []hotrestart.Section
+	// Inherited has listening sockets that this process takes over, if they are
+	// not those of Heir; nil: it binds all of its own.
 	Inherited Inheritance
 	// Sockets are those that systemd made for this process. New takes them over,
 	// or closes them.
 	Sockets []systemd.Socket
-	// Estate is the state that the process before left; nil: there was none.
+	// Estate is the state that the process before left, if it is not that of
+	// Heir; nil: there was none.
 	Estate Estate
 	// Systemd is told how this process fares; nil: nobody is.
 	Systemd *systemd.Notifier
@@ -56,6 +69,21 @@ type Server struct {
 	watch    *watch
 	tickets  *pki.Tickets
 	systemd  *systemd.Notifier
+	pid      int
+	started  time.Time
+	version  string
+
+	generations *generations
+	reloads     *reloads
+	replaced    chan struct{}       // closed when another process has taken over for good
+	command     *hotrestart.Command // nil: there are no reloads
+	heir        *hotrestart.Heir    // nil: this process is the first
+	crossing    []hotrestart.Section
+	departure   departure
+
+	// Owned by the goroutine of Serve.
+	reporting *reporting // to the successor; nil while there is none
+	both      bool       // SIGTERM came for this process and its successor
 
 	force atomic.Pointer[inForce]
 
@@ -75,15 +103,29 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	if o.Inherited == nil {
 		o.Inherited = activated
 	}
-	s := &Server{
-		opts:     o,
-		log:      o.Log,
-		counters: new(Counters),
-		binder:   newBinder(o.Inherited),
-		tickets:  pki.NewTickets(),
-		systemd:  o.Systemd,
-		refusing: make(chan struct{}, refusals),
+	generation := 1
+	if o.Heir != nil {
+		o.Inherited, o.Estate, generation = o.Heir, heirEstate{o.Heir}, o.Heir.Generation()
 	}
+	s := &Server{
+		log:         o.Log,
+		counters:    new(Counters),
+		binder:      newBinder(o.Inherited, o.Heir != nil),
+		tickets:     pki.NewTickets(),
+		systemd:     o.Systemd,
+		opts:        o,
+		refusing:    make(chan struct{}, refusals),
+		pid:         os.Getpid(),
+		started:     time.Now(),
+		version:     o.Version,
+		generations: newGenerations(generation, o.Log.Named("reload")),
+		reloads:     newReloads(),
+		replaced:    make(chan struct{}),
+		command:     o.Command,
+		heir:        o.Heir,
+		crossing:    o.Crossing,
+	}
+	s.generations.reports, s.generations.sure = s.reports, s.becomeOwner
 	s.budget = h2.NewBudget(bufferedTotal(&cfg.Limits), &s.counters.H2)
 	s.force.Store(newInForce(cfg))
 	s.retired.over = make(chan struct{})
@@ -174,27 +216,44 @@ func (s *Server) build(f *inForce, observer relay.Observer) error {
 	return nil
 }
 
-// Serve accepts and relays until ctx ends, then drains: no new connections
-// are taken, open calls go on until cut ends. It returns when everything has
-// stopped.
-func (s *Server) Serve(ctx, cut context.Context) {
+// Serve accepts and relays until ctx ends or another process has taken over
+// (see Reload), then drains: no new connections are taken, open calls go on
+// until cut ends, or restart.drain after a reload. It returns when everything
+// has stopped. An error says that it could not begin.
+func (s *Server) Serve(ctx, cut context.Context) error {
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching()
-	s.watch.start(watching)
+	facing, stopFacing := context.WithCancel(watching)
+	defer stopFacing()
+	serving, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	s.generations.stop = stopServing
+	s.watch.start(watching, facing)
 	for _, l := range s.now().listeners {
 		s.welcome(l)
 	}
+	err := s.succeed()
+	if err != nil {
+		stopServing()
+	}
 	s.settled(true)
 	s.watch.ready()
-	attended := s.attend(ctx)
-	<-ctx.Done()
+	attended := s.attend(serving)
+	next := s.takeReloads(serving)
+	stopServing()
 	s.settled(false)
 	attended()
-	s.stopping()
-	s.watch.notReady("draining")
 	s.closeListeners()
 	s.accepting.Wait()
-	s.drain(0, haste{cut: cut.Done()})
+	if next != nil {
+		close(s.replaced)
+		stopFacing()
+		s.leave(ctx, cut, next)
+	} else {
+		s.stopping()
+		s.watch.notReady("draining")
+		s.end(cut)
+	}
 	s.retired.end()
 	s.closeBackends()
 	s.closeBreakers()
@@ -202,6 +261,46 @@ func (s *Server) Serve(ctx, cut context.Context) {
 	if err := s.closeWatch(); err != nil {
 		s.log.Warn("close what watches", zap.Error(err))
 	}
+	if next != nil {
+		s.part(cut, next)
+	}
+	return err
+}
+
+// succeed tells the process before that this one accepts, and hears from all
+// that drain.
+func (s *Server) succeed() error {
+	if s.heir == nil {
+		return nil
+	}
+	if err := s.heir.Serving(); err != nil {
+		return fmt.Errorf("tell the process before that this one serves: %w", err)
+	}
+	s.generations.inherit(s.heir.Links(), s.now().cfg.Restart.Generations)
+	return nil
+}
+
+// becomeOwner has what belongs to all processes of a loomd be this one's: the one
+// before it will not take over again.
+func (s *Server) becomeOwner() {
+	s.binder.own()
+	s.tell(s.systemd.TakeOver())
+}
+
+// end drains, after older processes have been told to hurry, and waits for
+// them, too. When cut ends they are cut off as this one is.
+func (s *Server) end(cut context.Context) {
+	s.generations.orderAll(orderEnd)
+	s.drain(0, haste{cut: cut.Done()})
+	if !s.generations.wait(cut) {
+		s.generations.orderAll(orderCut)
+		late, cancel := context.WithTimeout(context.Background(), cutAfter+2*lastWord)
+		defer cancel()
+		if !s.generations.wait(late) {
+			s.log.Warn("older processes do not end, and are left alone", zap.Int("processes", len(s.generations.all())))
+		}
+	}
+	s.generations.rest()
 }
 
 // settled says whether other configurations may be applied from now on. It
@@ -227,6 +326,23 @@ func (s *Server) closeListener(l *listener) {
 func (s *Server) closeBackends() {
 	for _, k := range s.now().backends {
 		k.Close()
+	}
+}
+
+// Replaced is closed when another process has taken over for good: what belongs
+// to all processes of a loomd is that one's.
+func (s *Server) Replaced() <-chan struct{} { return s.replaced }
+
+// Bound are the keys of the listening sockets that were not taken over.
+func (s *Server) Bound() []string { return s.binder.fresh() }
+
+// Close lets go of everything. It is for a server whose Serve is not called.
+func (s *Server) Close() {
+	s.closeListeners()
+	s.closeBackends()
+	s.closeBreakers()
+	if err := s.closeWatch(); err != nil {
+		s.log.Warn("close what watches", zap.Error(err))
 	}
 }
 

@@ -23,10 +23,11 @@ type bare interface {
 // know when it stops to take connections for a while: Accept then waits.
 type socket struct {
 	// Immutable.
-	bare bare
-	key  string
-	path string      // of a Unix socket; empty for others
-	file fs.FileInfo // of path, as it was made or found
+	bare    bare
+	key     string
+	path    string      // of a Unix socket; empty for others
+	file    fs.FileInfo // of path, as it was made or found
+	adopted bool        // it was not bound here
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -105,18 +106,16 @@ func (s *socket) resume() {
 }
 
 // share says whether another process has the socket, too: its file then stays
-// when this one closes it.
-func (s *socket) share(shared bool) {
+// when this one closes it. It returns what was so before.
+func (s *socket) share(shared bool) (before bool) {
 	s.mu.Lock()
-	s.shared = shared
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	before, s.shared = s.shared, shared
+	return before
 }
 
 // Addr returns where the socket listens.
 func (s *socket) Addr() net.Addr { return s.bare.Addr() }
-
-// SyscallConn gives the descriptor to whoever hands it on.
-func (s *socket) SyscallConn() (syscall.RawConn, error) { return s.bare.SyscallConn() }
 
 // Close ends every Accept. The file of a Unix socket goes with its last owner.
 func (s *socket) Close() error {

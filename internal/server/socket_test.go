@@ -10,7 +10,7 @@ import (
 // A socket that pauses keeps those who connect until it goes on, and whoever
 // accepts on it sees nothing of it.
 func TestSocketPauses(t *testing.T) {
-	s := bind(t, newBinder(nil), "plain", "127.0.0.1:0", 0)
+	s := bind(t, newBinder(nil, false), "plain", "127.0.0.1:0", 0)
 	accepted := make(chan struct{})
 	go func() {
 		greetOne(s, "here")
@@ -33,7 +33,7 @@ func TestSocketPauses(t *testing.T) {
 
 // The end comes while a socket pauses, too, and once.
 func TestPausedSocketCloses(t *testing.T) {
-	s := bind(t, newBinder(nil), "plain", "127.0.0.1:0", 0)
+	s := bind(t, newBinder(nil, false), "plain", "127.0.0.1:0", 0)
 	ended := make(chan error, 1)
 	go func() {
 		_, err := s.Accept()

@@ -50,7 +50,7 @@ type watch struct {
 func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
 	w := &watch{log: o.Log, schemas: newSchemas(s.now, o), tally: newTally(cfg)}
 	c := &cfg.Capture
-	w.carry = newCarry(1, o.Estate, time.Now(), o.Log)
+	w.carry = newCarry(s.generations.own, o.Estate, time.Now(), o.Log)
 	generation := w.carry.process
 	mode, err := captureMode(c.Mode)
 	if err != nil {
@@ -140,25 +140,26 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, ro inspe
 	return nil
 }
 
-// start serves what people look at, and looks for drift, until ctx ends.
-func (w *watch) start(ctx context.Context) {
+// start looks for drift until ctx ends, and serves what people and machines
+// look at until facing does.
+func (w *watch) start(ctx, facing context.Context) {
 	if w.sessions != nil {
 		w.session = w.store.OpenSession(*w.sessions)
-	}
-	if w.monitor != nil {
-		w.running.Go(func() { w.monitor.serve(ctx, w.log) })
 	}
 	w.running.Go(func() { w.tally.run(ctx) })
 	check := &driftCheck{store: w.store, schemas: w.schemas}
 	w.running.Go(func() { check.run(ctx) })
+	if w.monitor != nil {
+		w.running.Go(func() { w.monitor.serve(facing, w.log) })
+	}
 	if w.admin != nil {
-		w.running.Go(func() { w.admin.serve(ctx, w.log) })
+		w.running.Go(func() { w.admin.serve(facing, w.log) })
 	}
 	if w.inspector == nil {
 		return
 	}
 	w.running.Go(func() {
-		if err := w.inspector.Serve(ctx, w.page); err != nil {
+		if err := w.inspector.Serve(facing, w.page); err != nil {
 			w.log.Error("inspector ended", zap.Error(err))
 		}
 	})

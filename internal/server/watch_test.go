@@ -29,7 +29,9 @@ func TestRestartWithSession(t *testing.T) {
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
-			s.Serve(ctx, ctx)
+			if err := s.Serve(ctx, ctx); err != nil {
+				t.Error(err)
+			}
 		}()
 		return s, func() { cancel(); <-served }
 	}

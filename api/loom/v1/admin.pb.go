@@ -315,8 +315,11 @@ type GetStatusResponse struct {
 	// Whether the caller may only look.
 	ReadOnly bool `protobuf:"varint,12,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
 	// The configuration has routes and backends of that number.
-	Routes        uint32 `protobuf:"varint,13,opt,name=routes,proto3" json:"routes,omitempty"`
-	Backends      uint32 `protobuf:"varint,14,opt,name=backends,proto3" json:"backends,omitempty"`
+	Routes   uint32 `protobuf:"varint,13,opt,name=routes,proto3" json:"routes,omitempty"`
+	Backends uint32 `protobuf:"varint,14,opt,name=backends,proto3" json:"backends,omitempty"`
+	// The processes of this loomd: the one that serves, and those that it was
+	// reloaded from and that still drain, the youngest first.
+	Generations   []*Generation `protobuf:"bytes,15,rep,name=generations,proto3" json:"generations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -449,6 +452,203 @@ func (x *GetStatusResponse) GetBackends() uint32 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetGenerations() []*Generation {
+	if x != nil {
+		return x.Generations
+	}
+	return nil
+}
+
+// Generation is one process of a loomd that was reloaded.
+type Generation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 for the first process, +1 with each reload.
+	Number uint32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Pid    int32  `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
+	// Not set if it has not said yet.
+	Started *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started,proto3" json:"started,omitempty"`
+	// Connections of callers, and calls that are open.
+	Connections uint32 `protobuf:"varint,4,opt,name=connections,proto3" json:"connections,omitempty"`
+	Calls       uint32 `protobuf:"varint,5,opt,name=calls,proto3" json:"calls,omitempty"`
+	// It takes new connections.
+	Serving bool `protobuf:"varint,6,opt,name=serving,proto3" json:"serving,omitempty"`
+	// Why it lives, for people.
+	Why           string `protobuf:"bytes,7,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Generation) Reset() {
+	*x = Generation{}
+	mi := &file_loom_v1_admin_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Generation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Generation) ProtoMessage() {}
+
+func (x *Generation) ProtoReflect() protoreflect.Message {
+	mi := &file_loom_v1_admin_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Generation.ProtoReflect.Descriptor instead.
+func (*Generation) Descriptor() ([]byte, []int) {
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Generation) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Generation) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Generation) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *Generation) GetConnections() uint32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *Generation) GetCalls() uint32 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Generation) GetServing() bool {
+	if x != nil {
+		return x.Serving
+	}
+	return false
+}
+
+func (x *Generation) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// ReloadRequest asks for a reload.
+type ReloadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadRequest) Reset() {
+	*x = ReloadRequest{}
+	mi := &file_loom_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadRequest) ProtoMessage() {}
+
+func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_loom_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
+func (*ReloadRequest) Descriptor() ([]byte, []int) {
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+// ReloadResponse is what goes on.
+type ReloadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A line for people; empty in the last message.
+	Progress string `protobuf:"bytes,1,opt,name=progress,proto3" json:"progress,omitempty"`
+	// The process that serves now: its number and pid. Only in the last message.
+	Successor     *Generation `protobuf:"bytes,2,opt,name=successor,proto3" json:"successor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadResponse) Reset() {
+	*x = ReloadResponse{}
+	mi := &file_loom_v1_admin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadResponse) ProtoMessage() {}
+
+func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_loom_v1_admin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
+func (*ReloadResponse) Descriptor() ([]byte, []int) {
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ReloadResponse) GetProgress() string {
+	if x != nil {
+		return x.Progress
+	}
+	return ""
+}
+
+func (x *ReloadResponse) GetSuccessor() *Generation {
+	if x != nil {
+		return x.Successor
+	}
+	return nil
+}
+
 // CaptureStatus is what is kept of calls.
 type CaptureStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -468,7 +668,7 @@ type CaptureStatus struct {
 
 func (x *CaptureStatus) Reset() {
 	*x = CaptureStatus{}
-	mi := &file_loom_v1_admin_proto_msgTypes[2]
+	mi := &file_loom_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -480,7 +680,7 @@ func (x *CaptureStatus) String() string {
 func (*CaptureStatus) ProtoMessage() {}
 
 func (x *CaptureStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[2]
+	mi := &file_loom_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -493,7 +693,7 @@ func (x *CaptureStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaptureStatus.ProtoReflect.Descriptor instead.
 func (*CaptureStatus) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{2}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CaptureStatus) GetMode() CaptureMode {
@@ -551,7 +751,7 @@ type LimitStatus struct {
 
 func (x *LimitStatus) Reset() {
 	*x = LimitStatus{}
-	mi := &file_loom_v1_admin_proto_msgTypes[3]
+	mi := &file_loom_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -563,7 +763,7 @@ func (x *LimitStatus) String() string {
 func (*LimitStatus) ProtoMessage() {}
 
 func (x *LimitStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[3]
+	mi := &file_loom_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -576,7 +776,7 @@ func (x *LimitStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LimitStatus.ProtoReflect.Descriptor instead.
 func (*LimitStatus) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LimitStatus) GetName() string {
@@ -609,7 +809,7 @@ type ListListenersRequest struct {
 
 func (x *ListListenersRequest) Reset() {
 	*x = ListListenersRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[4]
+	mi := &file_loom_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +821,7 @@ func (x *ListListenersRequest) String() string {
 func (*ListListenersRequest) ProtoMessage() {}
 
 func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[4]
+	mi := &file_loom_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +834,7 @@ func (x *ListListenersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersRequest.ProtoReflect.Descriptor instead.
 func (*ListListenersRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 // ListListenersResponse has them in the order of the configuration.
@@ -647,7 +847,7 @@ type ListListenersResponse struct {
 
 func (x *ListListenersResponse) Reset() {
 	*x = ListListenersResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[5]
+	mi := &file_loom_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -659,7 +859,7 @@ func (x *ListListenersResponse) String() string {
 func (*ListListenersResponse) ProtoMessage() {}
 
 func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[5]
+	mi := &file_loom_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -672,7 +872,7 @@ func (x *ListListenersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListListenersResponse.ProtoReflect.Descriptor instead.
 func (*ListListenersResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListListenersResponse) GetListeners() []*Listener {
@@ -699,7 +899,7 @@ type Listener struct {
 
 func (x *Listener) Reset() {
 	*x = Listener{}
-	mi := &file_loom_v1_admin_proto_msgTypes[6]
+	mi := &file_loom_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -711,7 +911,7 @@ func (x *Listener) String() string {
 func (*Listener) ProtoMessage() {}
 
 func (x *Listener) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[6]
+	mi := &file_loom_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -724,7 +924,7 @@ func (x *Listener) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listener.ProtoReflect.Descriptor instead.
 func (*Listener) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Listener) GetName() string {
@@ -777,7 +977,7 @@ type Certificate struct {
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_loom_v1_admin_proto_msgTypes[7]
+	mi := &file_loom_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +989,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[7]
+	mi := &file_loom_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +1002,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Certificate) GetName() string {
@@ -849,7 +1049,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_loom_v1_admin_proto_msgTypes[8]
+	mi := &file_loom_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +1061,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[8]
+	mi := &file_loom_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +1074,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Load) GetCalls() uint64 {
@@ -935,7 +1135,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[9]
+	mi := &file_loom_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1147,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[9]
+	mi := &file_loom_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1160,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 // ListRoutesResponse has them in the order in which they are tried.
@@ -973,7 +1173,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[10]
+	mi := &file_loom_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1185,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[10]
+	mi := &file_loom_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1198,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -1018,7 +1218,7 @@ type GetRouteRequest struct {
 
 func (x *GetRouteRequest) Reset() {
 	*x = GetRouteRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[11]
+	mi := &file_loom_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1230,7 @@ func (x *GetRouteRequest) String() string {
 func (*GetRouteRequest) ProtoMessage() {}
 
 func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[11]
+	mi := &file_loom_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1243,7 @@ func (x *GetRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteRequest.ProtoReflect.Descriptor instead.
 func (*GetRouteRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetRouteRequest) GetName() string {
@@ -1063,7 +1263,7 @@ type GetRouteResponse struct {
 
 func (x *GetRouteResponse) Reset() {
 	*x = GetRouteResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[12]
+	mi := &file_loom_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1275,7 @@ func (x *GetRouteResponse) String() string {
 func (*GetRouteResponse) ProtoMessage() {}
 
 func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[12]
+	mi := &file_loom_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1288,7 @@ func (x *GetRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRouteResponse.ProtoReflect.Descriptor instead.
 func (*GetRouteResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetRouteResponse) GetRoute() *Route {
@@ -1115,7 +1315,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_loom_v1_admin_proto_msgTypes[13]
+	mi := &file_loom_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1327,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[13]
+	mi := &file_loom_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1340,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Route) GetName() string {
@@ -1189,7 +1389,7 @@ type RouteBackend struct {
 
 func (x *RouteBackend) Reset() {
 	*x = RouteBackend{}
-	mi := &file_loom_v1_admin_proto_msgTypes[14]
+	mi := &file_loom_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1401,7 @@ func (x *RouteBackend) String() string {
 func (*RouteBackend) ProtoMessage() {}
 
 func (x *RouteBackend) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[14]
+	mi := &file_loom_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1414,7 @@ func (x *RouteBackend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteBackend.ProtoReflect.Descriptor instead.
 func (*RouteBackend) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RouteBackend) GetName() string {
@@ -1240,7 +1440,7 @@ type ListBackendsRequest struct {
 
 func (x *ListBackendsRequest) Reset() {
 	*x = ListBackendsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[15]
+	mi := &file_loom_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1452,7 @@ func (x *ListBackendsRequest) String() string {
 func (*ListBackendsRequest) ProtoMessage() {}
 
 func (x *ListBackendsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[15]
+	mi := &file_loom_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1465,7 @@ func (x *ListBackendsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackendsRequest.ProtoReflect.Descriptor instead.
 func (*ListBackendsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 // ListBackendsResponse has them in the order of the configuration.
@@ -1278,7 +1478,7 @@ type ListBackendsResponse struct {
 
 func (x *ListBackendsResponse) Reset() {
 	*x = ListBackendsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[16]
+	mi := &file_loom_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1490,7 @@ func (x *ListBackendsResponse) String() string {
 func (*ListBackendsResponse) ProtoMessage() {}
 
 func (x *ListBackendsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[16]
+	mi := &file_loom_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1503,7 @@ func (x *ListBackendsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBackendsResponse.ProtoReflect.Descriptor instead.
 func (*ListBackendsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListBackendsResponse) GetBackends() []*Backend {
@@ -1334,7 +1534,7 @@ type Backend struct {
 
 func (x *Backend) Reset() {
 	*x = Backend{}
-	mi := &file_loom_v1_admin_proto_msgTypes[17]
+	mi := &file_loom_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1546,7 @@ func (x *Backend) String() string {
 func (*Backend) ProtoMessage() {}
 
 func (x *Backend) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[17]
+	mi := &file_loom_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1559,7 @@ func (x *Backend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Backend.ProtoReflect.Descriptor instead.
 func (*Backend) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Backend) GetName() string {
@@ -1448,7 +1648,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_loom_v1_admin_proto_msgTypes[18]
+	mi := &file_loom_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +1660,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[18]
+	mi := &file_loom_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1473,7 +1673,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Endpoint) GetAddress() string {
@@ -1572,7 +1772,7 @@ type DrainEndpointRequest struct {
 
 func (x *DrainEndpointRequest) Reset() {
 	*x = DrainEndpointRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[19]
+	mi := &file_loom_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1784,7 @@ func (x *DrainEndpointRequest) String() string {
 func (*DrainEndpointRequest) ProtoMessage() {}
 
 func (x *DrainEndpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[19]
+	mi := &file_loom_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1797,7 @@ func (x *DrainEndpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainEndpointRequest.ProtoReflect.Descriptor instead.
 func (*DrainEndpointRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DrainEndpointRequest) GetBackend() string {
@@ -1624,7 +1824,7 @@ type DrainEndpointResponse struct {
 
 func (x *DrainEndpointResponse) Reset() {
 	*x = DrainEndpointResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[20]
+	mi := &file_loom_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1636,7 +1836,7 @@ func (x *DrainEndpointResponse) String() string {
 func (*DrainEndpointResponse) ProtoMessage() {}
 
 func (x *DrainEndpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[20]
+	mi := &file_loom_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1649,7 +1849,7 @@ func (x *DrainEndpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainEndpointResponse.ProtoReflect.Descriptor instead.
 func (*DrainEndpointResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DrainEndpointResponse) GetBackend() *Backend {
@@ -1671,7 +1871,7 @@ type UndrainEndpointRequest struct {
 
 func (x *UndrainEndpointRequest) Reset() {
 	*x = UndrainEndpointRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[21]
+	mi := &file_loom_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +1883,7 @@ func (x *UndrainEndpointRequest) String() string {
 func (*UndrainEndpointRequest) ProtoMessage() {}
 
 func (x *UndrainEndpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[21]
+	mi := &file_loom_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +1896,7 @@ func (x *UndrainEndpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainEndpointRequest.ProtoReflect.Descriptor instead.
 func (*UndrainEndpointRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UndrainEndpointRequest) GetBackend() string {
@@ -1723,7 +1923,7 @@ type UndrainEndpointResponse struct {
 
 func (x *UndrainEndpointResponse) Reset() {
 	*x = UndrainEndpointResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[22]
+	mi := &file_loom_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +1935,7 @@ func (x *UndrainEndpointResponse) String() string {
 func (*UndrainEndpointResponse) ProtoMessage() {}
 
 func (x *UndrainEndpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[22]
+	mi := &file_loom_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +1948,7 @@ func (x *UndrainEndpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainEndpointResponse.ProtoReflect.Descriptor instead.
 func (*UndrainEndpointResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *UndrainEndpointResponse) GetBackend() *Backend {
@@ -1767,7 +1967,7 @@ type ListBreakersRequest struct {
 
 func (x *ListBreakersRequest) Reset() {
 	*x = ListBreakersRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[23]
+	mi := &file_loom_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1779,7 +1979,7 @@ func (x *ListBreakersRequest) String() string {
 func (*ListBreakersRequest) ProtoMessage() {}
 
 func (x *ListBreakersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[23]
+	mi := &file_loom_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1792,7 +1992,7 @@ func (x *ListBreakersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBreakersRequest.ProtoReflect.Descriptor instead.
 func (*ListBreakersRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 // ListBreakersResponse has them in the order of the backends.
@@ -1805,7 +2005,7 @@ type ListBreakersResponse struct {
 
 func (x *ListBreakersResponse) Reset() {
 	*x = ListBreakersResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[24]
+	mi := &file_loom_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +2017,7 @@ func (x *ListBreakersResponse) String() string {
 func (*ListBreakersResponse) ProtoMessage() {}
 
 func (x *ListBreakersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[24]
+	mi := &file_loom_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +2030,7 @@ func (x *ListBreakersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBreakersResponse.ProtoReflect.Descriptor instead.
 func (*ListBreakersResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListBreakersResponse) GetBreakers() []*Breaker {
@@ -1871,7 +2071,7 @@ type Breaker struct {
 
 func (x *Breaker) Reset() {
 	*x = Breaker{}
-	mi := &file_loom_v1_admin_proto_msgTypes[25]
+	mi := &file_loom_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +2083,7 @@ func (x *Breaker) String() string {
 func (*Breaker) ProtoMessage() {}
 
 func (x *Breaker) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[25]
+	mi := &file_loom_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +2096,7 @@ func (x *Breaker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Breaker.ProtoReflect.Descriptor instead.
 func (*Breaker) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Breaker) GetBackend() string {
@@ -2004,7 +2204,7 @@ type BreakerTotals struct {
 
 func (x *BreakerTotals) Reset() {
 	*x = BreakerTotals{}
-	mi := &file_loom_v1_admin_proto_msgTypes[26]
+	mi := &file_loom_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2216,7 @@ func (x *BreakerTotals) String() string {
 func (*BreakerTotals) ProtoMessage() {}
 
 func (x *BreakerTotals) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[26]
+	mi := &file_loom_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2229,7 @@ func (x *BreakerTotals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakerTotals.ProtoReflect.Descriptor instead.
 func (*BreakerTotals) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BreakerTotals) GetAllowed() uint64 {
@@ -2106,7 +2306,7 @@ type ControlBreakerRequest struct {
 
 func (x *ControlBreakerRequest) Reset() {
 	*x = ControlBreakerRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[27]
+	mi := &file_loom_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2318,7 @@ func (x *ControlBreakerRequest) String() string {
 func (*ControlBreakerRequest) ProtoMessage() {}
 
 func (x *ControlBreakerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[27]
+	mi := &file_loom_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2331,7 @@ func (x *ControlBreakerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlBreakerRequest.ProtoReflect.Descriptor instead.
 func (*ControlBreakerRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ControlBreakerRequest) GetBackend() string {
@@ -2158,7 +2358,7 @@ type ControlBreakerResponse struct {
 
 func (x *ControlBreakerResponse) Reset() {
 	*x = ControlBreakerResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[28]
+	mi := &file_loom_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +2370,7 @@ func (x *ControlBreakerResponse) String() string {
 func (*ControlBreakerResponse) ProtoMessage() {}
 
 func (x *ControlBreakerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[28]
+	mi := &file_loom_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +2383,7 @@ func (x *ControlBreakerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlBreakerResponse.ProtoReflect.Descriptor instead.
 func (*ControlBreakerResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ControlBreakerResponse) GetBreaker() *Breaker {
@@ -2202,7 +2402,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[29]
+	mi := &file_loom_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2214,7 +2414,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[29]
+	mi := &file_loom_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2227,7 +2427,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 // GetConfigResponse is the configuration in force.
@@ -2248,7 +2448,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[30]
+	mi := &file_loom_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2260,7 +2460,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[30]
+	mi := &file_loom_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2273,7 +2473,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetConfigResponse) GetPath() string {
@@ -2324,7 +2524,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[31]
+	mi := &file_loom_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2536,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[31]
+	mi := &file_loom_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2549,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CheckConfigRequest) GetName() string {
@@ -2379,7 +2579,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[32]
+	mi := &file_loom_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2591,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[32]
+	mi := &file_loom_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2604,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CheckConfigResponse) GetErrors() []*ConfigProblem {
@@ -2438,7 +2638,7 @@ type ConfigProblem struct {
 
 func (x *ConfigProblem) Reset() {
 	*x = ConfigProblem{}
-	mi := &file_loom_v1_admin_proto_msgTypes[33]
+	mi := &file_loom_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +2650,7 @@ func (x *ConfigProblem) String() string {
 func (*ConfigProblem) ProtoMessage() {}
 
 func (x *ConfigProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[33]
+	mi := &file_loom_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +2663,7 @@ func (x *ConfigProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProblem.ProtoReflect.Descriptor instead.
 func (*ConfigProblem) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ConfigProblem) GetLine() int32 {
@@ -2514,7 +2714,7 @@ type DiffConfigRequest struct {
 
 func (x *DiffConfigRequest) Reset() {
 	*x = DiffConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	mi := &file_loom_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2526,7 +2726,7 @@ func (x *DiffConfigRequest) String() string {
 func (*DiffConfigRequest) ProtoMessage() {}
 
 func (x *DiffConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	mi := &file_loom_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2539,7 +2739,7 @@ func (x *DiffConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffConfigRequest.ProtoReflect.Descriptor instead.
 func (*DiffConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DiffConfigRequest) GetName() string {
@@ -2570,7 +2770,7 @@ type DiffConfigResponse struct {
 
 func (x *DiffConfigResponse) Reset() {
 	*x = DiffConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	mi := &file_loom_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2782,7 @@ func (x *DiffConfigResponse) String() string {
 func (*DiffConfigResponse) ProtoMessage() {}
 
 func (x *DiffConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	mi := &file_loom_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2795,7 @@ func (x *DiffConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffConfigResponse.ProtoReflect.Descriptor instead.
 func (*DiffConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DiffConfigResponse) GetErrors() []*ConfigProblem {
@@ -2626,7 +2826,7 @@ type ListCallsRequest struct {
 
 func (x *ListCallsRequest) Reset() {
 	*x = ListCallsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[36]
+	mi := &file_loom_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +2838,7 @@ func (x *ListCallsRequest) String() string {
 func (*ListCallsRequest) ProtoMessage() {}
 
 func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[36]
+	mi := &file_loom_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +2851,7 @@ func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsRequest.ProtoReflect.Descriptor instead.
 func (*ListCallsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListCallsRequest) GetFilter() string {
@@ -2681,7 +2881,7 @@ type ListCallsResponse struct {
 
 func (x *ListCallsResponse) Reset() {
 	*x = ListCallsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[37]
+	mi := &file_loom_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +2893,7 @@ func (x *ListCallsResponse) String() string {
 func (*ListCallsResponse) ProtoMessage() {}
 
 func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[37]
+	mi := &file_loom_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +2906,7 @@ func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsResponse.ProtoReflect.Descriptor instead.
 func (*ListCallsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListCallsResponse) GetCalls() []*CallSummary {
@@ -2733,7 +2933,7 @@ type GetCallRequest struct {
 
 func (x *GetCallRequest) Reset() {
 	*x = GetCallRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[38]
+	mi := &file_loom_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2745,7 +2945,7 @@ func (x *GetCallRequest) String() string {
 func (*GetCallRequest) ProtoMessage() {}
 
 func (x *GetCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[38]
+	mi := &file_loom_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2758,7 +2958,7 @@ func (x *GetCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallRequest.ProtoReflect.Descriptor instead.
 func (*GetCallRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetCallRequest) GetId() string {
@@ -2787,7 +2987,7 @@ type GetCallResponse struct {
 
 func (x *GetCallResponse) Reset() {
 	*x = GetCallResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[39]
+	mi := &file_loom_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2799,7 +2999,7 @@ func (x *GetCallResponse) String() string {
 func (*GetCallResponse) ProtoMessage() {}
 
 func (x *GetCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[39]
+	mi := &file_loom_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2812,7 +3012,7 @@ func (x *GetCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallResponse.ProtoReflect.Descriptor instead.
 func (*GetCallResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetCallResponse) GetCall() *Call {
@@ -2872,7 +3072,7 @@ type DecodedMessage struct {
 
 func (x *DecodedMessage) Reset() {
 	*x = DecodedMessage{}
-	mi := &file_loom_v1_admin_proto_msgTypes[40]
+	mi := &file_loom_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +3084,7 @@ func (x *DecodedMessage) String() string {
 func (*DecodedMessage) ProtoMessage() {}
 
 func (x *DecodedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[40]
+	mi := &file_loom_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +3097,7 @@ func (x *DecodedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecodedMessage.ProtoReflect.Descriptor instead.
 func (*DecodedMessage) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DecodedMessage) GetDirection() Direction {
@@ -2962,7 +3162,7 @@ type WatchCallsRequest struct {
 
 func (x *WatchCallsRequest) Reset() {
 	*x = WatchCallsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[41]
+	mi := &file_loom_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3174,7 @@ func (x *WatchCallsRequest) String() string {
 func (*WatchCallsRequest) ProtoMessage() {}
 
 func (x *WatchCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[41]
+	mi := &file_loom_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3187,7 @@ func (x *WatchCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCallsRequest.ProtoReflect.Descriptor instead.
 func (*WatchCallsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WatchCallsRequest) GetFilter() string {
@@ -3018,7 +3218,7 @@ type WatchCallsResponse struct {
 
 func (x *WatchCallsResponse) Reset() {
 	*x = WatchCallsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[42]
+	mi := &file_loom_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3030,7 +3230,7 @@ func (x *WatchCallsResponse) String() string {
 func (*WatchCallsResponse) ProtoMessage() {}
 
 func (x *WatchCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[42]
+	mi := &file_loom_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3043,7 +3243,7 @@ func (x *WatchCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCallsResponse.ProtoReflect.Descriptor instead.
 func (*WatchCallsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WatchCallsResponse) GetCalls() []*CallSummary {
@@ -3077,7 +3277,7 @@ type ReplayCallRequest struct {
 
 func (x *ReplayCallRequest) Reset() {
 	*x = ReplayCallRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[43]
+	mi := &file_loom_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3289,7 @@ func (x *ReplayCallRequest) String() string {
 func (*ReplayCallRequest) ProtoMessage() {}
 
 func (x *ReplayCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[43]
+	mi := &file_loom_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +3302,7 @@ func (x *ReplayCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallRequest.ProtoReflect.Descriptor instead.
 func (*ReplayCallRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ReplayCallRequest) GetId() string {
@@ -3155,7 +3355,7 @@ type ReplayCallResponse struct {
 
 func (x *ReplayCallResponse) Reset() {
 	*x = ReplayCallResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[44]
+	mi := &file_loom_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3167,7 +3367,7 @@ func (x *ReplayCallResponse) String() string {
 func (*ReplayCallResponse) ProtoMessage() {}
 
 func (x *ReplayCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[44]
+	mi := &file_loom_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3180,7 +3380,7 @@ func (x *ReplayCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallResponse.ProtoReflect.Descriptor instead.
 func (*ReplayCallResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ReplayCallResponse) GetId() string {
@@ -3227,7 +3427,7 @@ type JSONChange struct {
 
 func (x *JSONChange) Reset() {
 	*x = JSONChange{}
-	mi := &file_loom_v1_admin_proto_msgTypes[45]
+	mi := &file_loom_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +3439,7 @@ func (x *JSONChange) String() string {
 func (*JSONChange) ProtoMessage() {}
 
 func (x *JSONChange) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[45]
+	mi := &file_loom_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +3452,7 @@ func (x *JSONChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JSONChange.ProtoReflect.Descriptor instead.
 func (*JSONChange) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *JSONChange) GetPath() string {
@@ -3293,7 +3493,7 @@ type SetCaptureModeRequest struct {
 
 func (x *SetCaptureModeRequest) Reset() {
 	*x = SetCaptureModeRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[46]
+	mi := &file_loom_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3505,7 @@ func (x *SetCaptureModeRequest) String() string {
 func (*SetCaptureModeRequest) ProtoMessage() {}
 
 func (x *SetCaptureModeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[46]
+	mi := &file_loom_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +3518,7 @@ func (x *SetCaptureModeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCaptureModeRequest.ProtoReflect.Descriptor instead.
 func (*SetCaptureModeRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SetCaptureModeRequest) GetMode() CaptureMode {
@@ -3338,7 +3538,7 @@ type SetCaptureModeResponse struct {
 
 func (x *SetCaptureModeResponse) Reset() {
 	*x = SetCaptureModeResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[47]
+	mi := &file_loom_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3350,7 +3550,7 @@ func (x *SetCaptureModeResponse) String() string {
 func (*SetCaptureModeResponse) ProtoMessage() {}
 
 func (x *SetCaptureModeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[47]
+	mi := &file_loom_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,7 +3563,7 @@ func (x *SetCaptureModeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCaptureModeResponse.ProtoReflect.Descriptor instead.
 func (*SetCaptureModeResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SetCaptureModeResponse) GetBefore() CaptureMode {
@@ -3385,7 +3585,7 @@ type ProfileRequest struct {
 
 func (x *ProfileRequest) Reset() {
 	*x = ProfileRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[48]
+	mi := &file_loom_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3397,7 +3597,7 @@ func (x *ProfileRequest) String() string {
 func (*ProfileRequest) ProtoMessage() {}
 
 func (x *ProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[48]
+	mi := &file_loom_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3410,7 +3610,7 @@ func (x *ProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileRequest.ProtoReflect.Descriptor instead.
 func (*ProfileRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ProfileRequest) GetKind() ProfileKind {
@@ -3437,7 +3637,7 @@ type ProfileResponse struct {
 
 func (x *ProfileResponse) Reset() {
 	*x = ProfileResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[49]
+	mi := &file_loom_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3449,7 +3649,7 @@ func (x *ProfileResponse) String() string {
 func (*ProfileResponse) ProtoMessage() {}
 
 func (x *ProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[49]
+	mi := &file_loom_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3462,7 +3662,7 @@ func (x *ProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileResponse.ProtoReflect.Descriptor instead.
 func (*ProfileResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ProfileResponse) GetData() []byte {
@@ -3481,7 +3681,7 @@ type GetInspectorURLRequest struct {
 
 func (x *GetInspectorURLRequest) Reset() {
 	*x = GetInspectorURLRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[50]
+	mi := &file_loom_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3493,7 +3693,7 @@ func (x *GetInspectorURLRequest) String() string {
 func (*GetInspectorURLRequest) ProtoMessage() {}
 
 func (x *GetInspectorURLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[50]
+	mi := &file_loom_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3506,7 +3706,7 @@ func (x *GetInspectorURLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInspectorURLRequest.ProtoReflect.Descriptor instead.
 func (*GetInspectorURLRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 // GetInspectorURLResponse is where to look.
@@ -3519,7 +3719,7 @@ type GetInspectorURLResponse struct {
 
 func (x *GetInspectorURLResponse) Reset() {
 	*x = GetInspectorURLResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[51]
+	mi := &file_loom_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3731,7 @@ func (x *GetInspectorURLResponse) String() string {
 func (*GetInspectorURLResponse) ProtoMessage() {}
 
 func (x *GetInspectorURLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[51]
+	mi := &file_loom_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3744,7 @@ func (x *GetInspectorURLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInspectorURLResponse.ProtoReflect.Descriptor instead.
 func (*GetInspectorURLResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetInspectorURLResponse) GetUrl() string {
@@ -3559,7 +3759,7 @@ var File_loom_v1_admin_proto protoreflect.FileDescriptor
 const file_loom_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x13loom/v1/admin.proto\x12\aloom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12loom/v1/call.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xfa\x03\n" +
+	"\x10GetStatusRequest\"\xb1\x04\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
@@ -3581,7 +3781,21 @@ const file_loom_v1_admin_proto_rawDesc = "" +
 	"\x06limits\x18\v \x03(\v2\x14.loom.v1.LimitStatusR\x06limits\x12\x1b\n" +
 	"\tread_only\x18\f \x01(\bR\breadOnly\x12\x16\n" +
 	"\x06routes\x18\r \x01(\rR\x06routes\x12\x1a\n" +
-	"\bbackends\x18\x0e \x01(\rR\bbackends\"\xa5\x01\n" +
+	"\bbackends\x18\x0e \x01(\rR\bbackends\x125\n" +
+	"\vgenerations\x18\x0f \x03(\v2\x13.loom.v1.GenerationR\vgenerations\"\xd0\x01\n" +
+	"\n" +
+	"Generation\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
+	"\x03pid\x18\x02 \x01(\x05R\x03pid\x124\n" +
+	"\astarted\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12 \n" +
+	"\vconnections\x18\x04 \x01(\rR\vconnections\x12\x14\n" +
+	"\x05calls\x18\x05 \x01(\rR\x05calls\x12\x18\n" +
+	"\aserving\x18\x06 \x01(\bR\aserving\x12\x10\n" +
+	"\x03why\x18\a \x01(\tR\x03why\"\x0f\n" +
+	"\rReloadRequest\"_\n" +
+	"\x0eReloadResponse\x12\x1a\n" +
+	"\bprogress\x18\x01 \x01(\tR\bprogress\x121\n" +
+	"\tsuccessor\x18\x02 \x01(\v2\x13.loom.v1.GenerationR\tsuccessor\"\xa5\x01\n" +
 	"\rCaptureStatus\x12(\n" +
 	"\x04mode\x18\x01 \x01(\x0e2\x14.loom.v1.CaptureModeR\x04mode\x12\x12\n" +
 	"\x04seen\x18\x02 \x01(\x04R\x04seen\x12\x12\n" +
@@ -3802,7 +4016,7 @@ const file_loom_v1_admin_proto_rawDesc = "" +
 	"\x18PROFILE_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10PROFILE_KIND_CPU\x10\x01\x12\x15\n" +
 	"\x11PROFILE_KIND_HEAP\x10\x02\x12\x1a\n" +
-	"\x16PROFILE_KIND_GOROUTINE\x10\x032\x86\v\n" +
+	"\x16PROFILE_KIND_GOROUTINE\x10\x032\xc3\v\n" +
 	"\x05Admin\x12B\n" +
 	"\tGetStatus\x12\x19.loom.v1.GetStatusRequest\x1a\x1a.loom.v1.GetStatusResponse\x12N\n" +
 	"\rListListeners\x12\x1d.loom.v1.ListListenersRequest\x1a\x1e.loom.v1.ListListenersResponse\x12E\n" +
@@ -3825,7 +4039,8 @@ const file_loom_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"ReplayCall\x12\x1a.loom.v1.ReplayCallRequest\x1a\x1b.loom.v1.ReplayCallResponse\x12Q\n" +
 	"\x0eSetCaptureMode\x12\x1e.loom.v1.SetCaptureModeRequest\x1a\x1f.loom.v1.SetCaptureModeResponse\x12>\n" +
-	"\aProfile\x12\x17.loom.v1.ProfileRequest\x1a\x18.loom.v1.ProfileResponse0\x01\x12T\n" +
+	"\aProfile\x12\x17.loom.v1.ProfileRequest\x1a\x18.loom.v1.ProfileResponse0\x01\x12;\n" +
+	"\x06Reload\x12\x16.loom.v1.ReloadRequest\x1a\x17.loom.v1.ReloadResponse0\x01\x12T\n" +
 	"\x0fGetInspectorURL\x12\x1f.loom.v1.GetInspectorURLRequest\x1a .loom.v1.GetInspectorURLResponseB\x19Z\x17loom/api/loom/v1;loomv1b\x06proto3"
 
 var (
@@ -3841,7 +4056,7 @@ func file_loom_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_loom_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_loom_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_loom_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_loom_v1_admin_proto_goTypes = []any{
 	(CaptureMode)(0),                // 0: loom.v1.CaptureMode
 	(BreakerAction)(0),              // 1: loom.v1.BreakerAction
@@ -3849,150 +4064,158 @@ var file_loom_v1_admin_proto_goTypes = []any{
 	(ProfileKind)(0),                // 3: loom.v1.ProfileKind
 	(*GetStatusRequest)(nil),        // 4: loom.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),       // 5: loom.v1.GetStatusResponse
-	(*CaptureStatus)(nil),           // 6: loom.v1.CaptureStatus
-	(*LimitStatus)(nil),             // 7: loom.v1.LimitStatus
-	(*ListListenersRequest)(nil),    // 8: loom.v1.ListListenersRequest
-	(*ListListenersResponse)(nil),   // 9: loom.v1.ListListenersResponse
-	(*Listener)(nil),                // 10: loom.v1.Listener
-	(*Certificate)(nil),             // 11: loom.v1.Certificate
-	(*Load)(nil),                    // 12: loom.v1.Load
-	(*ListRoutesRequest)(nil),       // 13: loom.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),      // 14: loom.v1.ListRoutesResponse
-	(*GetRouteRequest)(nil),         // 15: loom.v1.GetRouteRequest
-	(*GetRouteResponse)(nil),        // 16: loom.v1.GetRouteResponse
-	(*Route)(nil),                   // 17: loom.v1.Route
-	(*RouteBackend)(nil),            // 18: loom.v1.RouteBackend
-	(*ListBackendsRequest)(nil),     // 19: loom.v1.ListBackendsRequest
-	(*ListBackendsResponse)(nil),    // 20: loom.v1.ListBackendsResponse
-	(*Backend)(nil),                 // 21: loom.v1.Backend
-	(*Endpoint)(nil),                // 22: loom.v1.Endpoint
-	(*DrainEndpointRequest)(nil),    // 23: loom.v1.DrainEndpointRequest
-	(*DrainEndpointResponse)(nil),   // 24: loom.v1.DrainEndpointResponse
-	(*UndrainEndpointRequest)(nil),  // 25: loom.v1.UndrainEndpointRequest
-	(*UndrainEndpointResponse)(nil), // 26: loom.v1.UndrainEndpointResponse
-	(*ListBreakersRequest)(nil),     // 27: loom.v1.ListBreakersRequest
-	(*ListBreakersResponse)(nil),    // 28: loom.v1.ListBreakersResponse
-	(*Breaker)(nil),                 // 29: loom.v1.Breaker
-	(*BreakerTotals)(nil),           // 30: loom.v1.BreakerTotals
-	(*ControlBreakerRequest)(nil),   // 31: loom.v1.ControlBreakerRequest
-	(*ControlBreakerResponse)(nil),  // 32: loom.v1.ControlBreakerResponse
-	(*GetConfigRequest)(nil),        // 33: loom.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),       // 34: loom.v1.GetConfigResponse
-	(*CheckConfigRequest)(nil),      // 35: loom.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),     // 36: loom.v1.CheckConfigResponse
-	(*ConfigProblem)(nil),           // 37: loom.v1.ConfigProblem
-	(*DiffConfigRequest)(nil),       // 38: loom.v1.DiffConfigRequest
-	(*DiffConfigResponse)(nil),      // 39: loom.v1.DiffConfigResponse
-	(*ListCallsRequest)(nil),        // 40: loom.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),       // 41: loom.v1.ListCallsResponse
-	(*GetCallRequest)(nil),          // 42: loom.v1.GetCallRequest
-	(*GetCallResponse)(nil),         // 43: loom.v1.GetCallResponse
-	(*DecodedMessage)(nil),          // 44: loom.v1.DecodedMessage
-	(*WatchCallsRequest)(nil),       // 45: loom.v1.WatchCallsRequest
-	(*WatchCallsResponse)(nil),      // 46: loom.v1.WatchCallsResponse
-	(*ReplayCallRequest)(nil),       // 47: loom.v1.ReplayCallRequest
-	(*ReplayCallResponse)(nil),      // 48: loom.v1.ReplayCallResponse
-	(*JSONChange)(nil),              // 49: loom.v1.JSONChange
-	(*SetCaptureModeRequest)(nil),   // 50: loom.v1.SetCaptureModeRequest
-	(*SetCaptureModeResponse)(nil),  // 51: loom.v1.SetCaptureModeResponse
-	(*ProfileRequest)(nil),          // 52: loom.v1.ProfileRequest
-	(*ProfileResponse)(nil),         // 53: loom.v1.ProfileResponse
-	(*GetInspectorURLRequest)(nil),  // 54: loom.v1.GetInspectorURLRequest
-	(*GetInspectorURLResponse)(nil), // 55: loom.v1.GetInspectorURLResponse
-	(*timestamppb.Timestamp)(nil),   // 56: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 57: google.protobuf.Duration
-	(*CallSummary)(nil),             // 58: loom.v1.CallSummary
-	(*Call)(nil),                    // 59: loom.v1.Call
-	(Direction)(0),                  // 60: loom.v1.Direction
-	(*Status)(nil),                  // 61: loom.v1.Status
+	(*Generation)(nil),              // 6: loom.v1.Generation
+	(*ReloadRequest)(nil),           // 7: loom.v1.ReloadRequest
+	(*ReloadResponse)(nil),          // 8: loom.v1.ReloadResponse
+	(*CaptureStatus)(nil),           // 9: loom.v1.CaptureStatus
+	(*LimitStatus)(nil),             // 10: loom.v1.LimitStatus
+	(*ListListenersRequest)(nil),    // 11: loom.v1.ListListenersRequest
+	(*ListListenersResponse)(nil),   // 12: loom.v1.ListListenersResponse
+	(*Listener)(nil),                // 13: loom.v1.Listener
+	(*Certificate)(nil),             // 14: loom.v1.Certificate
+	(*Load)(nil),                    // 15: loom.v1.Load
+	(*ListRoutesRequest)(nil),       // 16: loom.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),      // 17: loom.v1.ListRoutesResponse
+	(*GetRouteRequest)(nil),         // 18: loom.v1.GetRouteRequest
+	(*GetRouteResponse)(nil),        // 19: loom.v1.GetRouteResponse
+	(*Route)(nil),                   // 20: loom.v1.Route
+	(*RouteBackend)(nil),            // 21: loom.v1.RouteBackend
+	(*ListBackendsRequest)(nil),     // 22: loom.v1.ListBackendsRequest
+	(*ListBackendsResponse)(nil),    // 23: loom.v1.ListBackendsResponse
+	(*Backend)(nil),                 // 24: loom.v1.Backend
+	(*Endpoint)(nil),                // 25: loom.v1.Endpoint
+	(*DrainEndpointRequest)(nil),    // 26: loom.v1.DrainEndpointRequest
+	(*DrainEndpointResponse)(nil),   // 27: loom.v1.DrainEndpointResponse
+	(*UndrainEndpointRequest)(nil),  // 28: loom.v1.UndrainEndpointRequest
+	(*UndrainEndpointResponse)(nil), // 29: loom.v1.UndrainEndpointResponse
+	(*ListBreakersRequest)(nil),     // 30: loom.v1.ListBreakersRequest
+	(*ListBreakersResponse)(nil),    // 31: loom.v1.ListBreakersResponse
+	(*Breaker)(nil),                 // 32: loom.v1.Breaker
+	(*BreakerTotals)(nil),           // 33: loom.v1.BreakerTotals
+	(*ControlBreakerRequest)(nil),   // 34: loom.v1.ControlBreakerRequest
+	(*ControlBreakerResponse)(nil),  // 35: loom.v1.ControlBreakerResponse
+	(*GetConfigRequest)(nil),        // 36: loom.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),       // 37: loom.v1.GetConfigResponse
+	(*CheckConfigRequest)(nil),      // 38: loom.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),     // 39: loom.v1.CheckConfigResponse
+	(*ConfigProblem)(nil),           // 40: loom.v1.ConfigProblem
+	(*DiffConfigRequest)(nil),       // 41: loom.v1.DiffConfigRequest
+	(*DiffConfigResponse)(nil),      // 42: loom.v1.DiffConfigResponse
+	(*ListCallsRequest)(nil),        // 43: loom.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),       // 44: loom.v1.ListCallsResponse
+	(*GetCallRequest)(nil),          // 45: loom.v1.GetCallRequest
+	(*GetCallResponse)(nil),         // 46: loom.v1.GetCallResponse
+	(*DecodedMessage)(nil),          // 47: loom.v1.DecodedMessage
+	(*WatchCallsRequest)(nil),       // 48: loom.v1.WatchCallsRequest
+	(*WatchCallsResponse)(nil),      // 49: loom.v1.WatchCallsResponse
+	(*ReplayCallRequest)(nil),       // 50: loom.v1.ReplayCallRequest
+	(*ReplayCallResponse)(nil),      // 51: loom.v1.ReplayCallResponse
+	(*JSONChange)(nil),              // 52: loom.v1.JSONChange
+	(*SetCaptureModeRequest)(nil),   // 53: loom.v1.SetCaptureModeRequest
+	(*SetCaptureModeResponse)(nil),  // 54: loom.v1.SetCaptureModeResponse
+	(*ProfileRequest)(nil),          // 55: loom.v1.ProfileRequest
+	(*ProfileResponse)(nil),         // 56: loom.v1.ProfileResponse
+	(*GetInspectorURLRequest)(nil),  // 57: loom.v1.GetInspectorURLRequest
+	(*GetInspectorURLResponse)(nil), // 58: loom.v1.GetInspectorURLResponse
+	(*timestamppb.Timestamp)(nil),   // 59: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 60: google.protobuf.Duration
+	(*CallSummary)(nil),             // 61: loom.v1.CallSummary
+	(*Call)(nil),                    // 62: loom.v1.Call
+	(Direction)(0),                  // 63: loom.v1.Direction
+	(*Status)(nil),                  // 64: loom.v1.Status
 }
 var file_loom_v1_admin_proto_depIdxs = []int32{
-	56, // 0: loom.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
-	6,  // 1: loom.v1.GetStatusResponse.capture:type_name -> loom.v1.CaptureStatus
-	10, // 2: loom.v1.GetStatusResponse.listeners:type_name -> loom.v1.Listener
-	7,  // 3: loom.v1.GetStatusResponse.limits:type_name -> loom.v1.LimitStatus
-	0,  // 4: loom.v1.CaptureStatus.mode:type_name -> loom.v1.CaptureMode
-	10, // 5: loom.v1.ListListenersResponse.listeners:type_name -> loom.v1.Listener
-	11, // 6: loom.v1.Listener.certificates:type_name -> loom.v1.Certificate
-	57, // 7: loom.v1.Load.p50:type_name -> google.protobuf.Duration
-	57, // 8: loom.v1.Load.p99:type_name -> google.protobuf.Duration
-	17, // 9: loom.v1.ListRoutesResponse.routes:type_name -> loom.v1.Route
-	17, // 10: loom.v1.GetRouteResponse.route:type_name -> loom.v1.Route
-	18, // 11: loom.v1.Route.backends:type_name -> loom.v1.RouteBackend
-	12, // 12: loom.v1.Route.load:type_name -> loom.v1.Load
-	21, // 13: loom.v1.ListBackendsResponse.backends:type_name -> loom.v1.Backend
-	22, // 14: loom.v1.Backend.endpoints:type_name -> loom.v1.Endpoint
-	12, // 15: loom.v1.Backend.load:type_name -> loom.v1.Load
-	21, // 16: loom.v1.DrainEndpointResponse.backend:type_name -> loom.v1.Backend
-	21, // 17: loom.v1.UndrainEndpointResponse.backend:type_name -> loom.v1.Backend
-	29, // 18: loom.v1.ListBreakersResponse.breakers:type_name -> loom.v1.Breaker
-	56, // 19: loom.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	56, // 20: loom.v1.Breaker.next_probe:type_name -> google.protobuf.Timestamp
-	56, // 21: loom.v1.Breaker.last_error_at:type_name -> google.protobuf.Timestamp
-	30, // 22: loom.v1.Breaker.totals:type_name -> loom.v1.BreakerTotals
-	1,  // 23: loom.v1.ControlBreakerRequest.action:type_name -> loom.v1.BreakerAction
-	29, // 24: loom.v1.ControlBreakerResponse.breaker:type_name -> loom.v1.Breaker
-	56, // 25: loom.v1.GetConfigResponse.loaded:type_name -> google.protobuf.Timestamp
-	37, // 26: loom.v1.CheckConfigResponse.errors:type_name -> loom.v1.ConfigProblem
-	37, // 27: loom.v1.CheckConfigResponse.warnings:type_name -> loom.v1.ConfigProblem
-	37, // 28: loom.v1.DiffConfigResponse.errors:type_name -> loom.v1.ConfigProblem
-	58, // 29: loom.v1.ListCallsResponse.calls:type_name -> loom.v1.CallSummary
-	59, // 30: loom.v1.GetCallResponse.call:type_name -> loom.v1.Call
-	44, // 31: loom.v1.GetCallResponse.messages:type_name -> loom.v1.DecodedMessage
-	60, // 32: loom.v1.DecodedMessage.direction:type_name -> loom.v1.Direction
-	57, // 33: loom.v1.DecodedMessage.at:type_name -> google.protobuf.Duration
-	58, // 34: loom.v1.WatchCallsResponse.calls:type_name -> loom.v1.CallSummary
-	2,  // 35: loom.v1.ReplayCallRequest.target:type_name -> loom.v1.ReplayTarget
-	57, // 36: loom.v1.ReplayCallRequest.deadline:type_name -> google.protobuf.Duration
-	61, // 37: loom.v1.ReplayCallResponse.status:type_name -> loom.v1.Status
-	49, // 38: loom.v1.ReplayCallResponse.changes:type_name -> loom.v1.JSONChange
-	0,  // 39: loom.v1.SetCaptureModeRequest.mode:type_name -> loom.v1.CaptureMode
-	0,  // 40: loom.v1.SetCaptureModeResponse.before:type_name -> loom.v1.CaptureMode
-	3,  // 41: loom.v1.ProfileRequest.kind:type_name -> loom.v1.ProfileKind
-	57, // 42: loom.v1.ProfileRequest.duration:type_name -> google.protobuf.Duration
-	4,  // 43: loom.v1.Admin.GetStatus:input_type -> loom.v1.GetStatusRequest
-	8,  // 44: loom.v1.Admin.ListListeners:input_type -> loom.v1.ListListenersRequest
-	13, // 45: loom.v1.Admin.ListRoutes:input_type -> loom.v1.ListRoutesRequest
-	15, // 46: loom.v1.Admin.GetRoute:input_type -> loom.v1.GetRouteRequest
-	19, // 47: loom.v1.Admin.ListBackends:input_type -> loom.v1.ListBackendsRequest
-	23, // 48: loom.v1.Admin.DrainEndpoint:input_type -> loom.v1.DrainEndpointRequest
-	25, // 49: loom.v1.Admin.UndrainEndpoint:input_type -> loom.v1.UndrainEndpointRequest
-	27, // 50: loom.v1.Admin.ListBreakers:input_type -> loom.v1.ListBreakersRequest
-	31, // 51: loom.v1.Admin.ControlBreaker:input_type -> loom.v1.ControlBreakerRequest
-	33, // 52: loom.v1.Admin.GetConfig:input_type -> loom.v1.GetConfigRequest
-	35, // 53: loom.v1.Admin.CheckConfig:input_type -> loom.v1.CheckConfigRequest
-	38, // 54: loom.v1.Admin.DiffConfig:input_type -> loom.v1.DiffConfigRequest
-	40, // 55: loom.v1.Admin.ListCalls:input_type -> loom.v1.ListCallsRequest
-	42, // 56: loom.v1.Admin.GetCall:input_type -> loom.v1.GetCallRequest
-	45, // 57: loom.v1.Admin.WatchCalls:input_type -> loom.v1.WatchCallsRequest
-	47, // 58: loom.v1.Admin.ReplayCall:input_type -> loom.v1.ReplayCallRequest
-	50, // 59: loom.v1.Admin.SetCaptureMode:input_type -> loom.v1.SetCaptureModeRequest
-	52, // 60: loom.v1.Admin.Profile:input_type -> loom.v1.ProfileRequest
-	54, // 61: loom.v1.Admin.GetInspectorURL:input_type -> loom.v1.GetInspectorURLRequest
-	5,  // 62: loom.v1.Admin.GetStatus:output_type -> loom.v1.GetStatusResponse
-	9,  // 63: loom.v1.Admin.ListListeners:output_type -> loom.v1.ListListenersResponse
-	14, // 64: loom.v1.Admin.ListRoutes:output_type -> loom.v1.ListRoutesResponse
-	16, // 65: loom.v1.Admin.GetRoute:output_type -> loom.v1.GetRouteResponse
-	20, // 66: loom.v1.Admin.ListBackends:output_type -> loom.v1.ListBackendsResponse
-	24, // 67: loom.v1.Admin.DrainEndpoint:output_type -> loom.v1.DrainEndpointResponse
-	26, // 68: loom.v1.Admin.UndrainEndpoint:output_type -> loom.v1.UndrainEndpointResponse
-	28, // 69: loom.v1.Admin.ListBreakers:output_type -> loom.v1.ListBreakersResponse
-	32, // 70: loom.v1.Admin.ControlBreaker:output_type -> loom.v1.ControlBreakerResponse
-	34, // 71: loom.v1.Admin.GetConfig:output_type -> loom.v1.GetConfigResponse
-	36, // 72: loom.v1.Admin.CheckConfig:output_type -> loom.v1.CheckConfigResponse
-	39, // 73: loom.v1.Admin.DiffConfig:output_type -> loom.v1.DiffConfigResponse
-	41, // 74: loom.v1.Admin.ListCalls:output_type -> loom.v1.ListCallsResponse
-	43, // 75: loom.v1.Admin.GetCall:output_type -> loom.v1.GetCallResponse
-	46, // 76: loom.v1.Admin.WatchCalls:output_type -> loom.v1.WatchCallsResponse
-	48, // 77: loom.v1.Admin.ReplayCall:output_type -> loom.v1.ReplayCallResponse
-	51, // 78: loom.v1.Admin.SetCaptureMode:output_type -> loom.v1.SetCaptureModeResponse
-	53, // 79: loom.v1.Admin.Profile:output_type -> loom.v1.ProfileResponse
-	55, // 80: loom.v1.Admin.GetInspectorURL:output_type -> loom.v1.GetInspectorURLResponse
-	62, // [62:81] is the sub-list for method output_type
-	43, // [43:62] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	59, // 0: loom.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	9,  // 1: loom.v1.GetStatusResponse.capture:type_name -> loom.v1.CaptureStatus
+	13, // 2: loom.v1.GetStatusResponse.listeners:type_name -> loom.v1.Listener
+	10, // 3: loom.v1.GetStatusResponse.limits:type_name -> loom.v1.LimitStatus
+	6,  // 4: loom.v1.GetStatusResponse.generations:type_name -> loom.v1.Generation
+	59, // 5: loom.v1.Generation.started:type_name -> google.protobuf.Timestamp
+	6,  // 6: loom.v1.ReloadResponse.successor:type_name -> loom.v1.Generation
+	0,  // 7: loom.v1.CaptureStatus.mode:type_name -> loom.v1.CaptureMode
+	13, // 8: loom.v1.ListListenersResponse.listeners:type_name -> loom.v1.Listener
+	14, // 9: loom.v1.Listener.certificates:type_name -> loom.v1.Certificate
+	60, // 10: loom.v1.Load.p50:type_name -> google.protobuf.Duration
+	60, // 11: loom.v1.Load.p99:type_name -> google.protobuf.Duration
+	20, // 12: loom.v1.ListRoutesResponse.routes:type_name -> loom.v1.Route
+	20, // 13: loom.v1.GetRouteResponse.route:type_name -> loom.v1.Route
+	21, // 14: loom.v1.Route.backends:type_name -> loom.v1.RouteBackend
+	15, // 15: loom.v1.Route.load:type_name -> loom.v1.Load
+	24, // 16: loom.v1.ListBackendsResponse.backends:type_name -> loom.v1.Backend
+	25, // 17: loom.v1.Backend.endpoints:type_name -> loom.v1.Endpoint
+	15, // 18: loom.v1.Backend.load:type_name -> loom.v1.Load
+	24, // 19: loom.v1.DrainEndpointResponse.backend:type_name -> loom.v1.Backend
+	24, // 20: loom.v1.UndrainEndpointResponse.backend:type_name -> loom.v1.Backend
+	32, // 21: loom.v1.ListBreakersResponse.breakers:type_name -> loom.v1.Breaker
+	59, // 22: loom.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	59, // 23: loom.v1.Breaker.next_probe:type_name -> google.protobuf.Timestamp
+	59, // 24: loom.v1.Breaker.last_error_at:type_name -> google.protobuf.Timestamp
+	33, // 25: loom.v1.Breaker.totals:type_name -> loom.v1.BreakerTotals
+	1,  // 26: loom.v1.ControlBreakerRequest.action:type_name -> loom.v1.BreakerAction
+	32, // 27: loom.v1.ControlBreakerResponse.breaker:type_name -> loom.v1.Breaker
+	59, // 28: loom.v1.GetConfigResponse.loaded:type_name -> google.protobuf.Timestamp
+	40, // 29: loom.v1.CheckConfigResponse.errors:type_name -> loom.v1.ConfigProblem
+	40, // 30: loom.v1.CheckConfigResponse.warnings:type_name -> loom.v1.ConfigProblem
+	40, // 31: loom.v1.DiffConfigResponse.errors:type_name -> loom.v1.ConfigProblem
+	61, // 32: loom.v1.ListCallsResponse.calls:type_name -> loom.v1.CallSummary
+	62, // 33: loom.v1.GetCallResponse.call:type_name -> loom.v1.Call
+	47, // 34: loom.v1.GetCallResponse.messages:type_name -> loom.v1.DecodedMessage
+	63, // 35: loom.v1.DecodedMessage.direction:type_name -> loom.v1.Direction
+	60, // 36: loom.v1.DecodedMessage.at:type_name -> google.protobuf.Duration
+	61, // 37: loom.v1.WatchCallsResponse.calls:type_name -> loom.v1.CallSummary
+	2,  // 38: loom.v1.ReplayCallRequest.target:type_name -> loom.v1.ReplayTarget
+	60, // 39: loom.v1.ReplayCallRequest.deadline:type_name -> google.protobuf.Duration
+	64, // 40: loom.v1.ReplayCallResponse.status:type_name -> loom.v1.Status
+	52, // 41: loom.v1.ReplayCallResponse.changes:type_name -> loom.v1.JSONChange
+	0,  // 42: loom.v1.SetCaptureModeRequest.mode:type_name -> loom.v1.CaptureMode
+	0,  // 43: loom.v1.SetCaptureModeResponse.before:type_name -> loom.v1.CaptureMode
+	3,  // 44: loom.v1.ProfileRequest.kind:type_name -> loom.v1.ProfileKind
+	60, // 45: loom.v1.ProfileRequest.duration:type_name -> google.protobuf.Duration
+	4,  // 46: loom.v1.Admin.GetStatus:input_type -> loom.v1.GetStatusRequest
+	11, // 47: loom.v1.Admin.ListListeners:input_type -> loom.v1.ListListenersRequest
+	16, // 48: loom.v1.Admin.ListRoutes:input_type -> loom.v1.ListRoutesRequest
+	18, // 49: loom.v1.Admin.GetRoute:input_type -> loom.v1.GetRouteRequest
+	22, // 50: loom.v1.Admin.ListBackends:input_type -> loom.v1.ListBackendsRequest
+	26, // 51: loom.v1.Admin.DrainEndpoint:input_type -> loom.v1.DrainEndpointRequest
+	28, // 52: loom.v1.Admin.UndrainEndpoint:input_type -> loom.v1.UndrainEndpointRequest
+	30, // 53: loom.v1.Admin.ListBreakers:input_type -> loom.v1.ListBreakersRequest
+	34, // 54: loom.v1.Admin.ControlBreaker:input_type -> loom.v1.ControlBreakerRequest
+	36, // 55: loom.v1.Admin.GetConfig:input_type -> loom.v1.GetConfigRequest
+	38, // 56: loom.v1.Admin.CheckConfig:input_type -> loom.v1.CheckConfigRequest
+	41, // 57: loom.v1.Admin.DiffConfig:input_type -> loom.v1.DiffConfigRequest
+	43, // 58: loom.v1.Admin.ListCalls:input_type -> loom.v1.ListCallsRequest
+	45, // 59: loom.v1.Admin.GetCall:input_type -> loom.v1.GetCallRequest
+	48, // 60: loom.v1.Admin.WatchCalls:input_type -> loom.v1.WatchCallsRequest
+	50, // 61: loom.v1.Admin.ReplayCall:input_type -> loom.v1.ReplayCallRequest
+	53, // 62: loom.v1.Admin.SetCaptureMode:input_type -> loom.v1.SetCaptureModeRequest
+	55, // 63: loom.v1.Admin.Profile:input_type -> loom.v1.ProfileRequest
+	7,  // 64: loom.v1.Admin.Reload:input_type -> loom.v1.ReloadRequest
+	57, // 65: loom.v1.Admin.GetInspectorURL:input_type -> loom.v1.GetInspectorURLRequest
+	5,  // 66: loom.v1.Admin.GetStatus:output_type -> loom.v1.GetStatusResponse
+	12, // 67: loom.v1.Admin.ListListeners:output_type -> loom.v1.ListListenersResponse
+	17, // 68: loom.v1.Admin.ListRoutes:output_type -> loom.v1.ListRoutesResponse
+	19, // 69: loom.v1.Admin.GetRoute:output_type -> loom.v1.GetRouteResponse
+	23, // 70: loom.v1.Admin.ListBackends:output_type -> loom.v1.ListBackendsResponse
+	27, // 71: loom.v1.Admin.DrainEndpoint:output_type -> loom.v1.DrainEndpointResponse
+	29, // 72: loom.v1.Admin.UndrainEndpoint:output_type -> loom.v1.UndrainEndpointResponse
+	31, // 73: loom.v1.Admin.ListBreakers:output_type -> loom.v1.ListBreakersResponse
+	35, // 74: loom.v1.Admin.ControlBreaker:output_type -> loom.v1.ControlBreakerResponse
+	37, // 75: loom.v1.Admin.GetConfig:output_type -> loom.v1.GetConfigResponse
+	39, // 76: loom.v1.Admin.CheckConfig:output_type -> loom.v1.CheckConfigResponse
+	42, // 77: loom.v1.Admin.DiffConfig:output_type -> loom.v1.DiffConfigResponse
+	44, // 78: loom.v1.Admin.ListCalls:output_type -> loom.v1.ListCallsResponse
+	46, // 79: loom.v1.Admin.GetCall:output_type -> loom.v1.GetCallResponse
+	49, // 80: loom.v1.Admin.WatchCalls:output_type -> loom.v1.WatchCallsResponse
+	51, // 81: loom.v1.Admin.ReplayCall:output_type -> loom.v1.ReplayCallResponse
+	54, // 82: loom.v1.Admin.SetCaptureMode:output_type -> loom.v1.SetCaptureModeResponse
+	56, // 83: loom.v1.Admin.Profile:output_type -> loom.v1.ProfileResponse
+	8,  // 84: loom.v1.Admin.Reload:output_type -> loom.v1.ReloadResponse
+	58, // 85: loom.v1.Admin.GetInspectorURL:output_type -> loom.v1.GetInspectorURLResponse
+	66, // [66:86] is the sub-list for method output_type
+	46, // [46:66] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_loom_v1_admin_proto_init() }
@@ -4007,7 +4230,7 @@ func file_loom_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_loom_v1_admin_proto_rawDesc), len(file_loom_v1_admin_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   52,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

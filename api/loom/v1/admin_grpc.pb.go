@@ -46,6 +46,7 @@ const (
 	Admin_ReplayCall_FullMethodName      = "/loom.v1.Admin/ReplayCall"
 	Admin_SetCaptureMode_FullMethodName  = "/loom.v1.Admin/SetCaptureMode"
 	Admin_Profile_FullMethodName         = "/loom.v1.Admin/Profile"
+	Admin_Reload_FullMethodName          = "/loom.v1.Admin/Reload"
 	Admin_GetInspectorURL_FullMethodName = "/loom.v1.Admin/GetInspectorURL"
 )
 
@@ -106,6 +107,12 @@ type AdminClient interface {
 	// Changing, because it costs, and shows what is in memory. One at a time:
 	// RESOURCE_EXHAUSTED while another is made.
 	Profile(ctx context.Context, in *ProfileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProfileResponse], error)
+	// Reload has a fresh process take over from this one (a hot restart), tells
+	// what goes on, and ends when the outcome is certain: the last message says
+	// which process serves. After an error all is as before. It goes on when the
+	// caller goes away. Changing. FAILED_PRECONDITION if another reload is under
+	// way, ABORTED if it came to nothing; the message says why.
+	Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReloadResponse], error)
 	// GetInspectorURL returns where the web inspector is, with the token that
 	// opens it. Changing, because the token lets its bearer do more than look.
 	// FAILED_PRECONDITION if there is none.
@@ -318,6 +325,25 @@ func (c *adminClient) Profile(ctx context.Context, in *ProfileRequest, opts ...g
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Admin_ProfileClient = grpc.ServerStreamingClient[ProfileResponse]
 
+func (c *adminClient) Reload(ctx context.Context, in *ReloadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReloadResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Admin_ServiceDesc.Streams[2], Admin_Reload_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReloadRequest, ReloadResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_ReloadClient = grpc.ServerStreamingClient[ReloadResponse]
+
 func (c *adminClient) GetInspectorURL(ctx context.Context, in *GetInspectorURLRequest, opts ...grpc.CallOption) (*GetInspectorURLResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetInspectorURLResponse)
@@ -385,6 +411,12 @@ type AdminServer interface {
 	// Changing, because it costs, and shows what is in memory. One at a time:
 	// RESOURCE_EXHAUSTED while another is made.
 	Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error
+	// Reload has a fresh process take over from this one (a hot restart), tells
+	// what goes on, and ends when the outcome is certain: the last message says
+	// which process serves. After an error all is as before. It goes on when the
+	// caller goes away. Changing. FAILED_PRECONDITION if another reload is under
+	// way, ABORTED if it came to nothing; the message says why.
+	Reload(*ReloadRequest, grpc.ServerStreamingServer[ReloadResponse]) error
 	// GetInspectorURL returns where the web inspector is, with the token that
 	// opens it. Changing, because the token lets its bearer do more than look.
 	// FAILED_PRECONDITION if there is none.
@@ -452,6 +484,9 @@ func (UnimplementedAdminServer) SetCaptureMode(context.Context, *SetCaptureModeR
 }
 func (UnimplementedAdminServer) Profile(*ProfileRequest, grpc.ServerStreamingServer[ProfileResponse]) error {
 	return status.Error(codes.Unimplemented, "method Profile not implemented")
+}
+func (UnimplementedAdminServer) Reload(*ReloadRequest, grpc.ServerStreamingServer[ReloadResponse]) error {
+	return status.Error(codes.Unimplemented, "method Reload not implemented")
 }
 func (UnimplementedAdminServer) GetInspectorURL(context.Context, *GetInspectorURLRequest) (*GetInspectorURLResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetInspectorURL not implemented")
@@ -787,6 +822,17 @@ func _Admin_Profile_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Admin_ProfileServer = grpc.ServerStreamingServer[ProfileResponse]
 
+func _Admin_Reload_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReloadRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServer).Reload(m, &grpc.GenericServerStream[ReloadRequest, ReloadResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Admin_ReloadServer = grpc.ServerStreamingServer[ReloadResponse]
+
 func _Admin_GetInspectorURL_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetInspectorURLRequest)
 	if err := dec(in); err != nil {
@@ -890,6 +936,11 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Profile",
 			Handler:       _Admin_Profile_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Reload",
+			Handler:       _Admin_Reload_Handler,
 			ServerStreams: true,
 		},
 	},
