@@ -3,8 +3,10 @@ package h2_test
 import (
 	"crypto/tls"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"loom/internal/h2"
 	"loom/internal/loomtest"
@@ -116,3 +118,52 @@ func (c *unaryCall) Headers(_ *h2.Batch, _ h2.BlockKind, _ []h2.Field, end bool)
 func (c *unaryCall) Data(b *h2.Batch, s *h2.Stream, p []byte, _ bool) { s.Discard(b, len(p)) }
 func (c *unaryCall) Ended(*h2.Batch, h2.End)                          { c.done <- struct{}{} }
 func (c *unaryCall) Expired(*h2.Batch)                                {}
+
+// BenchmarkThaw is a pause, the written form, and a connection made of it, with
+// so many streams open.
+func BenchmarkThaw(b *testing.B) {
+	for _, streams := range []int{0, 1, 100} {
+		b.Run(strconv.Itoa(streams), func(b *testing.B) {
+			near, far := loomtest.Pipe(1<<20, 1<<20)
+			counters := new(h2.Counters)
+			opts := &h2.Options{Limits: h2.DefaultLimits(), Counters: counters, Budget: h2.NewBudget(64<<20, counters)}
+			owner := &fuzzOwner{}
+			conn := h2.NewServer(near, opts, owner)
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_ = conn.Serve()
+			}()
+			_, _ = far.Write(greetCaller())
+			for i := range streams {
+				_, _ = far.Write(requestBytes(uint32(2*i + 1)))
+			}
+			for conn.Streams() < streams || near.Unread() > 0 {
+				time.Sleep(time.Millisecond)
+			}
+			b.ReportAllocs()
+			size := 0
+			for b.Loop() {
+				frozen, err := conn.Pause(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+				blob, err := frozen.Marshal(nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				size = len(blob)
+				if _, err := h2.Thaw(near, opts, fuzzHeir{&fuzzOwner{}}, blob); err != nil {
+					b.Fatal(err)
+				}
+				if err := frozen.Resume(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(size), "written-bytes")
+			conn.Close()
+			<-ended
+			_ = far.Close()
+		})
+	}
+}

@@ -19,8 +19,24 @@
 //     Owner or of a Receiver is called with a lock held.
 //   - Everything that a peer can make us hold, do or answer is bounded by
 //     [Limits], and each limit counts in [Counters] when it is hit.
+//   - All that is needed to go on with a connection is in its Conn and its
+//     Streams. [Conn.Pause] stops it, [Frozen.Marshal] writes it down, and
+//     [Thaw] makes a connection of that which goes on with the same socket, in
+//     this process or another, at the byte where the first one stopped.
+//
+// Connections that have bytes of each other under way are written down and
+// thawed together:
+//
+//	pause all -> Marshal all -> (the other side: Thaw all, Join all) ->
+//	Detach all -> (the other side: Serve all); or Resume all, if anything fails
+//
+// A TLS connection cannot be written down ([ErrSecure]): no way leads to the
+// keys in crypto/tls without a copy of it.
 //
 // Pitfalls: data given to a Receiver is valid only during the call. Header
 // fields may be kept, but nobody may change them, neither those that come nor
-// those that were sent: connections remember blocks that repeat. A Stream belongs to one attempt on one connection and is never used again.
+// those that were sent: connections remember blocks that repeat. A Stream
+// belongs to one attempt on one connection and is never used again. A pause
+// stops a connection, not those who use it: who writes one down sees to it
+// that its calls stand still.
 package h2

@@ -379,3 +379,72 @@ func callOver(t *testing.T, up *served, seed byte, n int, done chan<- struct{}) 
 		}
 	}
 }
+
+// fresh is an heir in another process: it has memory of its own.
+type fresh struct{ *served }
+
+func (f fresh) Stream(uint32) (*h2.Stream, h2.Receiver, int) {
+	l := newLeg(f.t)
+	f.keep(l)
+	return &l.Stream, l, 0
+}
+
+// As between two processes: the connection is thawed while the first one still
+// has it. If nobody goes on with what was thawed, nothing has happened; else
+// the first one lets go before the other begins.
+func TestHandOver(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := newHost(t)
+		s, down := h.downstream(nil)
+		id := down.Open("/s/m")
+		l := s.leg()
+		l.want("headers")
+		down.RawData(id, []byte("one"), false)
+		l.want("data")
+		successor := &served{
+			t: t, legs: make(chan *leg, 10), changed: make(chan struct{}, 10),
+		}
+		thaw := func(f *h2.Frozen) *h2.Thawed {
+			t.Helper()
+			blob, err := f.Marshal(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			thawed, err := h2.Thaw(s.NetConn(), h.opts, fresh{successor}, blob)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return thawed
+		}
+
+		f := s.mustPause()
+		down.RawData(id, []byte("two"), false)
+		thaw(f) // and the successor dies
+		if err := f.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.want("data").data; string(got) != "two" {
+			t.Errorf("got %q", got)
+		}
+
+		f = s.mustPause()
+		down.RawData(id, []byte("three"), true)
+		successor.Conn = thaw(f).Conn
+		if _, err := f.Detach(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.wantEnd(); !errors.Is(err, h2.ErrMoved) {
+			t.Errorf("Serve returned %v", err)
+		}
+		successor.run()
+		heir := successor.born[1]
+		if got := heir.want("data").data; string(got) != "three" {
+			t.Errorf("got %q", got)
+		}
+		l.wantNothing()
+		heir.headers(true, ":status", "200", "grpc-status", "0")
+		down.WantStatus(id, 0)
+		down.Close()
+		_ = successor.wantEnd()
+	})
+}

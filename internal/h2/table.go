@@ -46,7 +46,10 @@ func (d *blockDecoder) tableLimit() uint32 {
 		entry := appendHpackString([]byte{0x40, 0}, string(make([]byte, size-32)))
 		return d.ask(entry) && d.ask([]byte{0x80 | firstDynamic})
 	}
-	least, most := 31, tableSize
+	if stays(tableSize) { // nearly always
+		return tableSize
+	}
+	least, most := 31, tableSize-1
 	for least < most {
 		if mid := (least + most + 1) / 2; stays(mid) {
 			least = mid
