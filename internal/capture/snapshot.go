@@ -31,6 +31,8 @@ func (s *Store) Snapshot() ([]byte, error) {
 	s.unsent.Store(0)
 	p := newPacker(s.opts.Generation)
 	ended, all := s.endedRecords()
+	// About what it takes: a bundle that grows is copied again and again.
+	p.out = slices.Grow(p.out, int(min(s.arena.bytes()+int64(len(ended))*inlineBytes, snapshotBytes)))
 	have := make(map[*record]bool, len(ended))
 	for _, r := range ended {
 		have[r] = true
