@@ -1,4 +1,4 @@
-//go:build loomfault
+//go:build loomfault && linux
 
 package hotrestart
 
@@ -48,7 +48,7 @@ func faultLimits() *limits {
 	return &limits{check: each, greet: each, sockets: each, state: each, silence: each, start: each, ready: 3 * each, overall: 6 * each}
 }
 
-func init() {
+func init() { //nolint:gochecknoinits // main_test.go cannot name what has a build tag
 	// The old process serves as generation 1, and each line on stdin has it hand
 	// over. The new one outlives it, until stdin ends.
 	further["outlives"] = func() error {
@@ -236,6 +236,7 @@ func (a *asking) end() (wrong int64) {
 // TestFaults kills and stops each side at each point of the protocol, while
 // somebody asks all the time.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for _, c := range faultPoints {
 		for _, signal := range []string{"KILL", "STOP"} {
 			t.Run(c.point+" "+signal, func(t *testing.T) {

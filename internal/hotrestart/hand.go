@@ -98,12 +98,7 @@ func (h *handover) rollBack(step Step, err error) error {
 	if h.spawned == nil {
 		return failure
 	}
-	h.kill()
-	t := time.NewTimer(dying)
-	defer t.Stop()
-	select {
-	case <-h.died:
-	case <-t.C:
+	if !h.end() {
 		failure.Err = fmt.Errorf("%w; and the successor, process %d, does not die", failure.Err, h.pid)
 	}
 	h.release()

@@ -34,8 +34,7 @@ const (
 	// patience is how long a new process waits for the old one altogether: a
 	// little more than overall, so that the old one decides while it can.
 	patience = 80 * time.Second
-	// dying is how long a process may take to end once it is killed, and what
-	// it wrote to be read.
+	// dying is how long a process may take to end once it is killed.
 	dying = 5 * time.Second
 	// maxSockets, maxLinks and maxSections are what a new process takes at most:
 	// far more than anybody has.

@@ -3,6 +3,7 @@ package hotrestart
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,8 +63,19 @@ func (p *process) signal(which unix.Signal) {
 // terminate asks the process to end in its own time.
 func (p *process) terminate() { p.signal(unix.SIGTERM) }
 
-// kill ends the process at once, also if it is stopped.
-func (p *process) kill() { p.signal(unix.SIGKILL) }
+// end ends the process at once, also if it is stopped, and reports whether it
+// is gone.
+func (p *process) end() bool {
+	p.signal(unix.SIGKILL)
+	t := time.NewTimer(dying)
+	defer t.Stop()
+	select {
+	case <-p.died:
+		return true
+	case <-t.C:
+		return false
+	}
+}
 
 // release stops watching. A child of this process is watched to its end.
 func (p *process) release() {

@@ -26,12 +26,9 @@ func (s *Successor) Link() *Link { return s.link }
 // Died is closed when it has ended; not any more after Release.
 func (s *Successor) Died() <-chan struct{} { return s.died }
 
-// Kill ends it at once, and waits until it is gone. The sockets are with this
-// process alone again.
-func (s *Successor) Kill() {
-	s.kill()
-	<-s.died
-}
+// Kill ends it at once, and waits until it is gone, 5 s at most. The sockets
+// are with this process alone again. It has to come before Release.
+func (s *Successor) Kill() { s.end() }
 
 // Terminate sends it SIGTERM. It does not wait; see Died.
 func (s *Successor) Terminate() { s.terminate() }
