@@ -2,7 +2,6 @@ package integrity
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"loom/test/daemon"
 	"loom/test/rawbytes"
+	"loom/test/traffic"
 )
 
 // The services are the same; loomd reaches the second through connections that
@@ -24,45 +24,17 @@ const (
 	cutService    = "loom.test.Cut"
 )
 
-// faults collects what must not happen. It keeps the first ones only.
-type faults struct {
-	mu    sync.Mutex
-	count int
-	first []string
-}
-
-func (f *faults) addf(format string, args ...any) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.count++
-	if len(f.first) < 20 {
-		f.first = append(f.first, fmt.Sprintf(format, args...))
-	}
-}
-
-func (f *faults) report(t *testing.T) {
-	t.Helper()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.count > 0 {
-		t.Errorf("%d faults, the first of which are:", f.count)
-	}
-	for _, fault := range f.first {
-		t.Error(fault)
-	}
-}
-
 // backend checks every message that comes, and that no call comes twice: a
 // second try is for a call that no backend has seen.
 type backend struct {
-	faults *faults
+	faults *traffic.Faults
 
 	mu   sync.Mutex
 	seen map[uint64]bool
 }
 
 // startBackend serves until the test ends and returns its address.
-func startBackend(t *testing.T, found *faults) string {
+func startBackend(t *testing.T, found *traffic.Faults) string {
 	t.Helper()
 	b := &backend{faults: found, seen: map[uint64]bool{}}
 	server := grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}), grpc.MaxRecvMsgSize(8<<20))
@@ -82,11 +54,11 @@ func startBackend(t *testing.T, found *faults) string {
 }
 
 // open takes the first message of a call.
-func (b *backend) open(stream grpc.ServerStream) (*follow, error) {
-	in := &follow{direction: toBackend}
+func (b *backend) open(stream grpc.ServerStream) (*traffic.Follow, error) {
+	in := &traffic.Follow{Direction: traffic.ToBackend}
 	data, err := rawbytes.Receive(stream)
 	if errors.Is(err, io.EOF) {
-		b.faults.addf("a call came with its end but without its message")
+		b.faults.Addf("a call came with its end but without its message")
 	}
 	if err != nil {
 		return nil, err
@@ -95,22 +67,22 @@ func (b *backend) open(stream grpc.ServerStream) (*follow, error) {
 		return nil, err
 	}
 	if deadline, ok := stream.Context().Deadline(); !ok || time.Until(deadline) < callLimit/2 {
-		b.faults.addf("call %x came with %v left of %v", in.call, time.Until(deadline), callLimit)
+		b.faults.Addf("call %x came with %v left of %v", in.Call, time.Until(deadline), callLimit)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.seen[in.call] {
+	if b.seen[in.Call] {
 		method, _ := grpc.Method(stream.Context())
-		b.faults.addf("call %x of %s came twice", in.call, method)
+		b.faults.Addf("call %x of %s came twice", in.Call, method)
 	}
-	b.seen[in.call] = true
+	b.seen[in.Call] = true
 	return in, nil
 }
 
 // take checks a message and ends the call if it is wrong.
-func (b *backend) take(in *follow, data []byte) error {
-	if err := in.take(data); err != nil {
-		b.faults.addf("backend: %v", err)
+func (b *backend) take(in *traffic.Follow, data []byte) error {
+	if err := in.Take(data); err != nil {
+		b.faults.Addf("backend: %v", err)
 		return status.Error(codes.DataLoss, err.Error())
 	}
 	return nil
@@ -126,14 +98,14 @@ func (b *backend) echo(pause time.Duration) func(grpc.ServerStream) error {
 		}
 		size := rand.IntN(4 << 10)
 		for {
-			reply := message{call: in.call, sequence: in.next - 1, total: in.total, direction: fromBacked}.encode(size)
+			reply := traffic.Message{Call: in.Call, Sequence: in.Next - 1, Total: in.Total, Direction: traffic.FromBackend}.Encode(size)
 			if err := stream.SendMsg(&reply); err != nil {
 				return err
 			}
 			data, err := rawbytes.Receive(stream)
 			if errors.Is(err, io.EOF) {
-				if err := in.complete(); err != nil {
-					b.faults.addf("backend: %v", err)
+				if err := in.Complete(); err != nil {
+					b.faults.Addf("backend: %v", err)
 				}
 				return nil
 			}
@@ -156,7 +128,7 @@ func (b *backend) flood(stream grpc.ServerStream) error {
 	}
 	total := 1 + rand.Uint32N(200)
 	for sequence := range total {
-		reply := message{call: in.call, sequence: sequence, total: total, direction: fromBacked}.encode(rand.IntN(32 << 10))
+		reply := traffic.Message{Call: in.Call, Sequence: sequence, Total: total, Direction: traffic.FromBackend}.Encode(rand.IntN(32 << 10))
 		if err := stream.SendMsg(&reply); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"loom/test/daemon"
 	"loom/test/rawbytes"
+	"loom/test/traffic"
 )
 
 // fillRing is how many calls go through before a footprint is taken: more than
@@ -66,7 +67,7 @@ const callID = 1
 func callOnce(ctx context.Context, conn *grpc.ClientConn) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	request := message{call: callID, total: 1, direction: toBackend}.encode(100)
+	request := traffic.Message{Call: callID, Total: 1, Direction: traffic.ToBackend}.Encode(100)
 	var reply []byte
 	return conn.Invoke(ctx, "/loom.test.Steady/Echo", &request, &reply)
 }

@@ -19,6 +19,7 @@ import (
 
 	"loom/test/daemon"
 	"loom/test/rawbytes"
+	"loom/test/traffic"
 )
 
 // callLimit is far above what a call takes here, cut or not. A call that lasts
@@ -35,7 +36,7 @@ func TestMixed(t *testing.T) {
 		program *daemon.Program
 	}{{"race detector", watched}, {"fast", plain}} {
 		t.Run(build.name, func(t *testing.T) {
-			found := &faults{}
+			found := &traffic.Faults{}
 			way := startWay(t, build.program, found)
 			groups := []*group{
 				{name: "steady", service: steadyService, address: way.steady},
@@ -57,7 +58,7 @@ func TestMixed(t *testing.T) {
 			}
 			workers.Wait()
 
-			found.report(t)
+			found.Report(t)
 			for _, g := range groups {
 				g.report(t)
 			}
@@ -77,7 +78,7 @@ type way struct {
 }
 
 // startWay runs loomd between two cutters, and a backend behind all.
-func startWay(t *testing.T, program *daemon.Program, found *faults) *way {
+func startWay(t *testing.T, program *daemon.Program, found *traffic.Faults) *way {
 	t.Helper()
 	target := startBackend(t, found)
 	w := &way{steady: daemon.FreeAddress(t), behind: startCutter(t, target)}
@@ -128,7 +129,7 @@ type group struct {
 	name    string
 	service string
 	address string
-	faults  *faults
+	faults  *traffic.Faults
 	allowed map[codes.Code]bool // failures that are no fault
 
 	well, messages, cancelled, broken atomic.Int64
@@ -165,13 +166,13 @@ type call struct {
 	*group
 	id       uint64
 	cancels  bool
-	received follow
+	received traffic.Follow
 	reached  bool // something of a response has come
 }
 
 // run makes a call of a random kind. The error is how it ended.
 func (c *call) run(ctx context.Context, conn *grpc.ClientConn) error {
-	c.received = follow{call: c.id, direction: fromBacked}
+	c.received = traffic.Follow{Call: c.id, Direction: traffic.FromBackend}
 	kind := []string{"Unary", "Unary", "Unary", "Chat", "Chat", "Flood", "Upload"}[rand.IntN(7)]
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/"+c.service+"/"+kind)
 	if err != nil {
@@ -222,7 +223,7 @@ func randomSize() int {
 }
 
 func (c *call) send(stream grpc.ClientStream, sequence, total uint32, size int) error {
-	data := message{call: c.id, sequence: sequence, total: total, direction: toBackend}.encode(size)
+	data := traffic.Message{Call: c.id, Sequence: sequence, Total: total, Direction: traffic.ToBackend}.Encode(size)
 	return stream.SendMsg(&data)
 }
 
@@ -236,8 +237,8 @@ func (c *call) receive(stream grpc.ClientStream, slowly bool) error {
 		if err != nil {
 			return err
 		}
-		if err := c.received.take(data); err != nil {
-			c.faults.addf("%s: %v", c.name, err)
+		if err := c.received.Take(data); err != nil {
+			c.faults.Addf("%s: %v", c.name, err)
 			return nil
 		}
 		if slowly && rand.IntN(10) == 0 {
@@ -248,7 +249,7 @@ func (c *call) receive(stream grpc.ClientStream, slowly bool) error {
 
 // settle judges how the call ended.
 func (c *call) settle(err error) {
-	c.messages.Add(int64(c.received.next))
+	c.messages.Add(int64(c.received.Next))
 	code := status.Code(err)
 	switch {
 	case err == nil && !c.reached && c.allowed != nil:
@@ -258,8 +259,8 @@ func (c *call) settle(err error) {
 		// success. No status has come from anywhere.
 		c.broken.Add(1)
 	case err == nil:
-		if err := c.received.complete(); err != nil {
-			c.faults.addf("%s: %v", c.name, err)
+		if err := c.received.Complete(); err != nil {
+			c.faults.Addf("%s: %v", c.name, err)
 		}
 		c.well.Add(1)
 	case c.cancels && code == codes.Canceled:
@@ -269,7 +270,7 @@ func (c *call) settle(err error) {
 		// What refuses at once must not be asked again at once.
 		time.Sleep(5 * time.Millisecond)
 	default:
-		c.faults.addf("%s: call %x ended with: %v", c.name, c.id, err)
+		c.faults.Addf("%s: call %x ended with: %v", c.name, c.id, err)
 		time.Sleep(5 * time.Millisecond)
 	}
 }
