@@ -19,7 +19,9 @@ import (
 // that signal: KILL or STOP. A point is the side, old or new, then what it does
 // ("sends", before; "sent", after; "got") and the kind of the frame.
 //
-// LOOMFAULT_SPEAKS=2-3 has a build pretend to versions of the protocol.
+// LOOMFAULT_SPEAKS=2-3 has a build pretend to versions of the protocol, and
+// LOOMFAULT_STATE=later to sections of later versions, and to one that nobody
+// knows; with LOOMFAULT_STATE=garbage they hold garbage.
 
 // fault ends or stops the process if a test wants that at this point.
 func fault(point string) {
@@ -39,6 +41,26 @@ func fault(point string) {
 		defer runtime.UnlockOSThread()
 		_ = syscall.Tgkill(syscall.Getpid(), syscall.Gettid(), signal) // to oneself, it arrives
 	}
+}
+
+// pretended is the state that crosses, or what a test wants of it.
+func pretended(sections []Section) []Section {
+	how := os.Getenv("LOOMFAULT_STATE")
+	if how == "" {
+		return sections
+	}
+	garbage := func() ([]byte, error) { return []byte("\x00\xff{]garbage"), nil }
+	pretended := []Section{{Name: "of later", Version: 1, Save: garbage}}
+	for _, s := range sections {
+		switch how {
+		case "later":
+			s.Version += 100
+		case "garbage":
+			s.Save = garbage
+		}
+		pretended = append(pretended, s)
+	}
+	return pretended
 }
 
 // spoken returns the versions that this build speaks, or pretends to.

@@ -196,7 +196,7 @@ func (h *handover) passSockets(ctx context.Context) error {
 func (h *handover) passState(ctx context.Context) error {
 	saving, cancel := within(ctx, h.options.limits.state, "it was not saved")
 	defer cancel()
-	for _, s := range h.offer.Sections {
+	for _, s := range pretended(h.offer.Sections) {
 		data, err := save(saving, s)
 		if err == nil && len(data) > maxBody {
 			err = fmt.Errorf("%d bytes are more than %d", len(data), maxBody)

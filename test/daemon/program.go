@@ -27,8 +27,8 @@ type Program struct {
 // Build compiles loomd from this repository into a temporary folder. With race
 // the binary has the race detector in it, is some times slower, and exits with
 // code 66 once it has reported a race; a test of costs builds it without.
-// Remove takes the folder away again.
-func Build(race bool) (*Program, error) {
+// Remove takes the folder away again. Tags are those of the build.
+func Build(race bool, tags ...string) (*Program, error) {
 	root, err := Root()
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func Build(race bool) (*Program, error) {
 		return nil, fmt.Errorf("make a folder for the build: %w", err)
 	}
 	program := &Program{folder: folder, path: filepath.Join(folder, "loomd")}
-	args := []string{"build", "-o", program.path}
+	args := []string{"build", "-o", program.path, "-tags", strings.Join(tags, ",")}
 	if race {
 		args = append(args, "-race")
 	}

@@ -13,6 +13,7 @@ type Faults struct {
 	first []string
 }
 
+// Addf notes one, formatted as by fmt.Sprintf.
 func (f *Faults) Addf(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -22,6 +23,7 @@ func (f *Faults) Addf(format string, args ...any) {
 	}
 }
 
+// Report fails the test if there was any.
 func (f *Faults) Report(t *testing.T) {
 	t.Helper()
 	f.mu.Lock()
