@@ -1,6 +1,9 @@
 package hotrestart
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // Step is a part of the handover, by the name that operators see.
 type Step string
@@ -21,7 +24,7 @@ const (
 type Failure struct { //nolint:errname // it is what there is of a handover, and an error besides
 	Step Step
 	Err  error
-	// Output is the end of what the successor, or the check, wrote: at most 8 KiB.
+	// Output is the end of what the successor, or the check, wrote: at most 64 KiB.
 	Output string
 }
 
@@ -29,7 +32,10 @@ type Failure struct { //nolint:errname // it is what there is of a handover, and
 // that is most likely to tell why.
 func (f *Failure) Error() string {
 	text := string(f.Step) + ": " + oneLine(f.Err.Error())
-	if line := f.telling(); line != "" && !strings.Contains(text, line) {
+	if _, whole := errors.AsType[ownError](f.Err); whole {
+		return text
+	}
+	if line := f.telling(); line != "" {
 		text += ": " + line
 	}
 	return text
@@ -44,8 +50,10 @@ func (f *Failure) telling() string {
 	last := ""
 	for line := range strings.Lines(f.Output) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
-			return shorten(line)
+		for _, prefix := range []string{"panic: ", "fatal error: ", "runtime/cgo: ", "SIG"} {
+			if strings.HasPrefix(line, prefix) {
+				return shorten(line)
+			}
 		}
 		if line == "" || (last != "" && f.Step == StepCheck) {
 			continue
@@ -54,6 +62,11 @@ func (f *Failure) telling() string {
 	}
 	return shorten(last)
 }
+
+// ownError are what a successor says of why it cannot go on.
+type ownError string
+
+func (w ownError) Error() string { return string(w) }
 
 func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")

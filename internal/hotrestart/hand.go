@@ -303,7 +303,7 @@ func (h *handover) expect(ctx context.Context, kinds ...kind) (*incoming, error)
 		if err != nil {
 			return nil, err
 		}
-		return nil, errors.New(shorten(cause.Reason))
+		return nil, ownError(shorten(cause.Reason))
 	}
 	if slices.Contains(kinds, in.kind) {
 		return in, nil

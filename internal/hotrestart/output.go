@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// maxOutput is how much is kept of what a process wrote last: a panic with the
-// stack that matters, or the mistakes of a configuration.
-const maxOutput = 8 << 10
+// maxOutput is how much is kept of what a process wrote last. A panic says what
+// is wrong first, and then shows all goroutines: those of a process that starts
+// have room.
+const maxOutput = 64 << 10
 
 // tail keeps the last bytes that were written to it.
 type tail struct {

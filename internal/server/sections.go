@@ -85,6 +85,16 @@ func (s *Server) restore(from Estate) {
 	}
 }
 
+// warnOfLost says what the process before handed over in vain.
+func (s *Server) warnOfLost(heir *hotrestart.Heir) {
+	for _, w := range heir.Warnings() {
+		s.log.Warn("not all of the process before has come", zap.String("reason", w))
+	}
+	for _, name := range heir.Unclaimed() {
+		s.log.Warn("state of the process before is not taken over", zap.String("section", name), zap.String("reason", "nothing here is called so any more"))
+	}
+}
+
 // heirEstate is the state that came with a handover.
 type heirEstate struct{ *hotrestart.Heir }
 

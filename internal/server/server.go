@@ -139,6 +139,9 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 	if o.Estate != nil {
 		s.restore(o.Estate)
 	}
+	if o.Heir != nil {
+		s.warnOfLost(o.Heir)
+	}
 	s.watch.loadSession()
 	return s, nil
 }

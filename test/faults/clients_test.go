@@ -1,0 +1,218 @@
+//go:build linux
+
+package faults
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"loom/test/daemon"
+	"loom/test/rawbytes"
+	"loom/test/traffic"
+)
+
+const service = "loom.test.Echo"
+
+// startBackend answers each message with one of the same number, and notes
+// messages that are wrong and calls that come twice.
+func startBackend(t *testing.T, found *traffic.Faults) string {
+	t.Helper()
+	var mu sync.Mutex
+	seen := map[uint64]bool{}
+	echo := func(stream grpc.ServerStream) error {
+		in := &traffic.Follow{Direction: traffic.ToBackend}
+		for {
+			data, err := rawbytes.Receive(stream)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if err := in.Take(data); err != nil {
+				found.Addf("backend: %v", err)
+				return status.Error(codes.DataLoss, err.Error())
+			}
+			if in.Next == 1 {
+				mu.Lock()
+				if seen[in.Call] {
+					found.Addf("call %x came twice", in.Call)
+				}
+				seen[in.Call] = true
+				mu.Unlock()
+			}
+			reply := traffic.Message{Call: in.Call, Sequence: in.Next - 1, Total: in.Total, Direction: traffic.FromBackend}.Encode(rand.IntN(2 << 10))
+			if err := stream.SendMsg(&reply); err != nil {
+				return err
+			}
+		}
+	}
+	server := grpc.NewServer(grpc.ForceServerCodecV2(rawbytes.Codec{}))
+	server.RegisterService(&grpc.ServiceDesc{
+		ServiceName: service, HandlerType: (*any)(nil),
+		Streams: []grpc.StreamDesc{rawbytes.Stream("Unary", echo), rawbytes.Stream("Chat", echo)},
+	}, nil)
+	return daemon.Serve(t, server)
+}
+
+// clients call all the time and check every reply: some on connections that
+// last, some on a new one for each call, some with streams that never end.
+type clients struct {
+	t       *testing.T
+	address string
+	faults  *traffic.Faults
+	stop    context.CancelFunc
+	working sync.WaitGroup
+
+	// lossy forgives calls that end with their connection: a process dies.
+	lossy atomic.Bool
+
+	unary, fresh, messages, lost atomic.Int64
+}
+
+// call starts them.
+func call(t *testing.T, address string, found *traffic.Faults) *clients {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	c := &clients{t: t, address: address, faults: found, stop: stop}
+	for range 4 {
+		c.working.Go(func() {
+			conn := c.dial()
+			defer conn.Close()
+			for ctx.Err() == nil {
+				c.judge("a call", c.once(conn, &c.unary))
+				time.Sleep(2 * time.Millisecond)
+			}
+		})
+	}
+	c.working.Go(func() {
+		for ctx.Err() == nil {
+			conn := c.dial()
+			c.judge("a call on a new connection", c.once(conn, &c.fresh))
+			conn.Close()
+		}
+	})
+	for range 2 {
+		c.working.Go(func() {
+			for ctx.Err() == nil {
+				conn := c.dial()
+				c.judge("a stream", c.chat(ctx, conn))
+				conn.Close()
+			}
+		})
+	}
+	return c
+}
+
+func (c *clients) dial() *grpc.ClientConn {
+	conn, err := grpc.NewClient("passthrough:///"+c.address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.5, MaxDelay: 100 * time.Millisecond}, MinConnectTimeout: patience}),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{})))
+	if err != nil {
+		panic(err)
+	}
+	return conn
+}
+
+// once makes a call of one message.
+func (c *clients) once(conn *grpc.ClientConn, count *atomic.Int64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	stream, in, err := c.open(ctx, conn, "Unary")
+	if err != nil {
+		return err
+	}
+	// io.EOF says that the call is over; receiving tells how.
+	if err := c.send(stream, in, 1); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	if err := c.receive(stream, in); err != nil {
+		return err
+	}
+	if _, err := rawbytes.Receive(stream); !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := in.Complete(); err != nil {
+		c.faults.Addf("%v", err)
+	}
+	count.Add(1)
+	return nil
+}
+
+// chat sends a message, waits for its reply, and so on until ctx ends, or the
+// stream for a reason that a drain may have.
+func (c *clients) chat(ctx context.Context, conn *grpc.ClientConn) error {
+	life, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stream, in, err := c.open(life, conn, "Chat")
+	for err == nil && ctx.Err() == nil {
+		if err = c.send(stream, in, 0); err == nil || errors.Is(err, io.EOF) {
+			err = c.receive(stream, in)
+		}
+		c.messages.Add(1)
+		time.Sleep(5 * time.Millisecond)
+	}
+	return err
+}
+
+func (c *clients) open(ctx context.Context, conn *grpc.ClientConn, method string) (grpc.ClientStream, *traffic.Follow, error) {
+	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/"+service+"/"+method)
+	return stream, &traffic.Follow{Call: rand.Uint64() | 1, Direction: traffic.FromBackend}, err
+}
+
+func (c *clients) send(stream grpc.ClientStream, in *traffic.Follow, total uint32) error {
+	data := traffic.Message{Call: in.Call, Sequence: in.Next, Total: total, Direction: traffic.ToBackend}.Encode(rand.IntN(2 << 10))
+	return stream.SendMsg(&data)
+}
+
+func (c *clients) receive(stream grpc.ClientStream, in *traffic.Follow) error {
+	data, err := rawbytes.Receive(stream)
+	if err != nil {
+		return err
+	}
+	if err := in.Take(data); err != nil {
+		c.faults.Addf("%v", err)
+	}
+	return nil
+}
+
+func (c *clients) judge(what string, err error) {
+	switch {
+	case err == nil:
+		return
+	case c.lossy.Load() && (status.Code(err) == codes.Unavailable || errors.Is(err, io.EOF)):
+		c.lost.Add(1)
+	default:
+		c.faults.Addf("%s at %s: %v", what, time.Now().Format("15:04:05.000"), err)
+	}
+	time.Sleep(5 * time.Millisecond)
+}
+
+// end stops the clients, and fails the test if anything was wrong, or too
+// little to say anything.
+func (c *clients) end() {
+	c.t.Helper()
+	c.stop()
+	c.working.Wait()
+	c.faults.Report(c.t)
+	c.t.Logf("%d calls, %d on new connections, %d messages of streams; %d forgiven", c.unary.Load(), c.fresh.Load(), c.messages.Load(), c.lost.Load())
+	if c.unary.Load() < 20 || c.fresh.Load() < 5 || c.messages.Load() < 20 {
+		c.t.Error("too little was called to say anything")
+	}
+}
