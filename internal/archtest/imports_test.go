@@ -36,6 +36,7 @@ var house = []string{
 	"internal/decode",
 	"internal/config",
 	"internal/metrics",
+	"internal/ledger",
 	"internal/demo",
 	"internal/callevent",
 	"internal/loomtest",
@@ -55,7 +56,7 @@ type rule struct {
 var rules = []rule{
 	{
 		why:  "it is a part that server fits together with others, so it stands alone",
-		from: oneOf("internal/h2", "internal/breaker", "internal/pki", "internal/proxyproto", "internal/hotrestart", "internal/systemd", "internal/config", "internal/route", "internal/callevent", "internal/filter"),
+		from: oneOf("internal/h2", "internal/breaker", "internal/pki", "internal/proxyproto", "internal/hotrestart", "internal/systemd", "internal/config", "internal/route", "internal/callevent", "internal/filter", "internal/ledger"),
 		to:   under("internal"),
 	},
 	{

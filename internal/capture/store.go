@@ -34,6 +34,7 @@ type Store struct {
 	replayed atomic.Uint64 // ids that NextID gave
 	dropped  struct {
 		calls, bytes, redactions atomic.Uint64
+		session                  atomic.Uint64 // in processes before
 	}
 	unexamined unexamined
 
@@ -320,9 +321,9 @@ type Stats struct {
 // Stats returns the figures of the moment.
 func (s *Store) Stats() Stats {
 	st := Stats{Seen: s.seen.Load(), Mode: s.Mode(), Dropped: s.dropped.calls.Load(), NoRoom: s.dropped.bytes.Load(),
-		Unredacted: s.dropped.redactions.Load(), Unshown: s.feed.missedEver.Load()}
+		Unredacted: s.dropped.redactions.Load(), Unshown: s.feed.missedEver.Load(), Session: s.dropped.session.Load()}
 	if session := s.session.Load(); session != nil {
-		st.Session = session.Lost()
+		st.Session += session.Lost()
 	}
 	s.mu.Lock()
 	st.Kept, st.Open, st.Bytes = s.kept, s.open, s.held+s.arena.bytes()

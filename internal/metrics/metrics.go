@@ -26,7 +26,10 @@ type Options struct {
 	Version string
 	// CodeName names a gRPC status from 0 to 16. It is asked once for each series.
 	CodeName func(code uint32) string
-	InFlight func() int     // calls that are open, at each scrape
+	InFlight func() int // calls that are open, at each scrape; those in Draining among them
+	// Draining are calls that are open in older processes, by their generation,
+	// at each scrape; nil: there are none.
+	Draining func() map[int]int
 	Capture  func() Capture // at each scrape; nil: nothing is recorded
 	Limits   []Limit
 	// Breakers are the circuit breakers, at each scrape; nil: there are none.
@@ -53,11 +56,12 @@ type Metrics struct {
 	registry *prometheus.Registry
 	codeName func(code uint32) string
 	calls    *prometheus.CounterVec
-	took     *prometheus.HistogramVec
+	took     *latencies
 	bytes    *prometheus.CounterVec
 	folded   prometheus.Counter
 	moved    *prometheus.CounterVec
 	known    *table
+	carried  carried
 }
 
 // New returns metrics in a registry of their own. It fails if two limits
@@ -70,11 +74,7 @@ func New(o Options) (*Metrics, error) {
 			Name: "loom_calls_total",
 			Help: `Calls that have ended. method is "unknown" where no route matched, and "other" beyond the limit of series.`,
 		}, []string{"route", "backend", "method", "code"}),
-		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "loom_call_duration_seconds",
-			Help:    "Time from the headers of a request to the end of its call.",
-			Buckets: durations(),
-		}, []string{"route", "backend"}),
+		took: newLatencies(),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "loom_call_bytes_total",
 			Help: "Bytes of messages with their prefixes, of calls that have ended: up is the request, down the response.",
@@ -87,19 +87,23 @@ func New(o Options) (*Metrics, error) {
 			Name: "loom_breaker_transitions_total",
 			Help: "Changes of state of the breaker of the backend.",
 		}, []string{"backend", "from", "to"}),
-		known: newTable(),
+		known:   newTable(),
+		carried: carried{known: make(map[string]bool)},
 	}
 	all := []prometheus.Collector{
 		m.calls, m.took, m.bytes, m.folded, m.moved, buildInfo(o.Version),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "loom_calls_in_flight",
-			Help: "Calls that are open.",
+			Help: "Calls that are open, also in older processes that drain.",
 		}, func() float64 { return float64(o.InFlight()) }),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	}
 	for _, l := range o.Limits {
 		all = append(all, limitCounter(l))
+	}
+	if o.Draining != nil {
+		all = append(all, newDrainingCollector(o.Draining))
 	}
 	if o.Capture != nil {
 		all = append(all, newCaptureCollector(o.Capture))
@@ -116,15 +120,6 @@ func New(o Options) (*Metrics, error) {
 		}
 	}
 	return m, nil
-}
-
-// durations are the bounds of the latency histogram in seconds: from what a
-// call on one machine takes to what a person gives up on.
-func durations() []float64 {
-	return []float64{
-		0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
-		0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
-	}
 }
 
 func buildInfo(version string) prometheus.Collector {

@@ -29,6 +29,7 @@ func options() Options {
 		Version:  "1.2.3",
 		CodeName: codeName,
 		InFlight: func() int { return 3 },
+		Draining: func() map[int]int { return map[int]int{7: 2} },
 		Capture: func() Capture {
 			return Capture{Seen: 11, Kept: 12, Open: 13, Bytes: 14, Calls: 15, Messages: 16, Unredacted: 17, Unshown: 18, Session: 19}
 		},
@@ -139,6 +140,7 @@ func TestScrape(t *testing.T) {
 	wantValue(t, got, 4000, "loom_call_bytes_total", append(users, "direction=down")...)
 	wantValue(t, got, 0, "loom_calls_folded_total")
 	wantValue(t, got, 3, "loom_calls_in_flight")
+	wantValue(t, got, 2, "loom_draining_calls_in_flight", "generation=7")
 	wantValue(t, got, 21, "loom_limit_streams_refused_total")
 	wantValue(t, got, 22, "loom_limit_stream_stalls_total")
 	wantValue(t, got, 1, "loom_build_info", "version=1.2.3")

@@ -75,24 +75,34 @@ func (m *Metrics) seriesOf(k key) *series {
 	if s := m.known.find(k); s != nil {
 		return s
 	}
+	s, folded := m.place(k)
+	if folded {
+		m.folded.Inc()
+	}
+	return s
+}
+
+// place is seriesOf, also for a series that is not there yet. It reports
+// whether the method of k is counted with others.
+func (m *Metrics) place(k key) (s *series, folded bool) {
 	if k.method != unknown {
 		if fitLabel(k.method) {
 			k := k
 			k.method = strings.Clone(k.method) // and not all that came with it
 			if s := m.known.add(k, maxSeries, m.resolve); s != nil {
-				return s
+				return s, false
 			}
 		}
-		m.folded.Inc()
+		folded = true
 		k.method = other
 		if s := m.known.find(k); s != nil {
-			return s
+			return s, folded
 		}
 	}
 	if s := m.known.add(k, maxAllSeries, m.resolve); s != nil {
-		return s
+		return s, folded
 	}
-	return m.known.add(key{route: other, backend: other, method: other, code: codeOdd}, maxAllSeries+1, m.resolve)
+	return m.known.add(key{route: other, backend: other, method: other, code: codeOdd}, maxAllSeries+1, m.resolve), folded
 }
 
 // fitLabel reports whether a path may be a label. Prometheus takes UTF-8 only,

@@ -114,6 +114,7 @@ func (s *Server) backendViews() []inspector.BackendView {
 			v.Load.Open += e.Open
 			v.Endpoints = append(v.Endpoints, e)
 		}
+		v.Load.Open += s.ledger.Level(levelAttempts, b.Name)
 		views = append(views, v)
 	}
 	return views
@@ -158,7 +159,8 @@ func (s *Server) backendFigures() []metrics.Backend {
 	for name, k := range backends {
 		st := k.Status()
 		b := metrics.Backend{
-			Name: name, Endpoints: make(map[string]int), InFlight: st.InFlight, Waiting: st.Waiting, Panic: st.Panic,
+			Name: name, Endpoints: make(map[string]int), Panic: st.Panic,
+			InFlight: st.InFlight + s.ledger.Level(levelAttempts, name), Waiting: st.Waiting + s.ledger.Level(levelWaiting, name),
 			Stale: len(st.Stale), Ejections: st.Ejections, Falls: st.Falls,
 		}
 		for i := range st.Endpoints {

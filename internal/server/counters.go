@@ -81,9 +81,10 @@ func (c *Counters) limits() []limit {
 	}
 }
 
-// LogTotals writes what the server has done, and each limit that was hit.
+// LogTotals writes what the server and those before it have done, and each limit
+// that was hit.
 func (s *Server) LogTotals() {
-	fields := []zap.Field{zap.Uint64("calls", s.relay.Calls())}
+	fields := []zap.Field{zap.Uint64("calls", s.calls.load())}
 	for _, l := range s.counters.limits() {
 		if n := l.n.Load(); n > 0 {
 			fields = append(fields, zap.Uint64(l.name, n))

@@ -30,6 +30,7 @@ func (s *Server) sections() []section {
 		{"mode", 1, s.saveMode, ageless(s.restoreMode)},
 		{"sockets", 1, s.binder.saveForeign, ageless(s.binder.restoreForeign)},
 		{"tickets", 1, plain(s.tickets.Snapshot), ageless(s.tickets.Restore)},
+		{"figures", 1, s.saveFigures, s.restoreFigures},
 	}
 	f := s.now()
 	for name, b := range f.breakers {

@@ -31,7 +31,9 @@ func (s *Server) openMonitor(store *capture.Store, cfg *config.Config, o Options
 	all, err := metrics.New(metrics.Options{
 		Version:  o.Version,
 		CodeName: codeName,
-		InFlight: func() int { return s.relay.OpenCalls() }, // the relay is made later
+		// The relay and the ledger are made later.
+		InFlight: func() int { return s.relay.OpenCalls() + s.ledger.Level(levelCalls) },
+		Draining: func() map[int]int { return s.ledger.Levels(levelCalls) },
 		Capture:  func() metrics.Capture { return captureFigures(store.Stats()) },
 		Limits:   s.limitFigures(),
 		Breakers: s.breakerFigures, BreakerStates: breakerStates(),

@@ -16,6 +16,7 @@ import (
 	"loom/internal/config"
 	"loom/internal/h2"
 	"loom/internal/hotrestart"
+	"loom/internal/ledger"
 	"loom/internal/pki"
 	"loom/internal/relay"
 	"loom/internal/systemd"
@@ -84,6 +85,9 @@ type Server struct {
 	// Owned by the goroutine of Serve.
 	reporting *reporting // to the successor; nil while there is none
 	both      bool       // SIGTERM came for this process and its successor
+
+	ledger *ledger.Ledger // immutable
+	calls  carriedCalls
 
 	force atomic.Pointer[inForce]
 
@@ -171,7 +175,12 @@ func (s *Server) open(cfg *config.Config, o Options) error {
 	if m := s.watch.monitor; m != nil {
 		ended = append(ended, m.metrics)
 	}
-	return s.build(f, observe(s.watch.store, ended))
+	if err := s.build(f, observe(s.watch.store, ended)); err != nil {
+		return err
+	}
+	s.calls.own = s.relay.Calls
+	s.ledger = s.newLedger()
+	return nil
 }
 
 func (s *Server) closeWatch() error {

@@ -1,0 +1,144 @@
+package metrics
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// The first parts of the keys of Count and Add.
+const (
+	countCalls  = "calls"  // route, backend, method, code
+	countBytes  = "bytes"  // route, backend, direction
+	countTook   = "took"   // route, backend, bucket
+	countSum    = "sum"    // route, backend: of latencies, in microseconds
+	countFolded = "folded" //
+	countMoved  = "moved"  // backend, from, to
+)
+
+// Count calls put for each count of its own: how much it is now. What others
+// count and Metrics only reports is theirs to hand on.
+func (m *Metrics) Count(put func(n uint64, key ...string)) {
+	each(m.calls, func(d *dto.Metric, label map[string]string) {
+		put(whole(d.GetCounter()), countCalls, label["route"], label["backend"], label["method"], label["code"])
+	})
+	each(m.bytes, func(d *dto.Metric, label map[string]string) {
+		put(whole(d.GetCounter()), countBytes, label["route"], label["backend"], label["direction"])
+	})
+	each(m.took, func(d *dto.Metric, label map[string]string) {
+		before := uint64(0)
+		for i, b := range d.GetHistogram().GetBucket() {
+			put(b.GetCumulativeCount()-before, countTook, label["route"], label["backend"], strconv.Itoa(i))
+			before = b.GetCumulativeCount()
+		}
+		put(d.GetHistogram().GetSampleCount()-before, countTook, label["route"], label["backend"], strconv.Itoa(len(durations())))
+		// Up, so that the sum which the next process shows is no less.
+		put(uint64(math.Ceil(d.GetHistogram().GetSampleSum()*1e6)), countSum, label["route"], label["backend"])
+	})
+	each(m.moved, func(d *dto.Metric, label map[string]string) {
+		put(whole(d.GetCounter()), countMoved, label["backend"], label["from"], label["to"])
+	})
+	each(m.folded, func(d *dto.Metric, _ map[string]string) { put(whole(d.GetCounter()), countFolded) })
+}
+
+// each calls do for each metric of c, with its labels.
+func each(c prometheus.Collector, do func(d *dto.Metric, label map[string]string)) {
+	all := make(chan prometheus.Metric)
+	go func() {
+		c.Collect(all)
+		close(all)
+	}()
+	for metric := range all {
+		var d dto.Metric
+		if metric.Write(&d) != nil {
+			continue // not possible: its labels were checked when it was made
+		}
+		label := make(map[string]string, len(d.GetLabel()))
+		for _, pair := range d.GetLabel() {
+			label[pair.GetName()] = pair.GetValue()
+		}
+		do(&d, label)
+	}
+}
+
+func whole(c *dto.Counter) uint64 { return uint64(c.GetValue()) }
+
+// Add adds to the count with that key, which Count gave in another process. The
+// bounds on what callers can make up hold for all together. Keys that it does
+// not know are left alone.
+func (m *Metrics) Add(n uint64, key ...string) {
+	if len(key) == 0 {
+		return
+	}
+	kind, of := key[0], key[1:]
+	switch {
+	case kind == countFolded && len(of) == 0:
+		m.folded.Add(float64(n))
+	case kind == countCalls && len(of) == 4:
+		if code, ok := m.codeNamed(of[3]); ok {
+			s, _ := m.place(key4(of, code))
+			s.calls.Add(float64(n))
+		}
+	case kind == countMoved && len(of) == 3 && m.carried.take(key...):
+		addTo(m.moved, n, of...)
+	case kind == countBytes && len(of) == 3 && (of[2] == "up" || of[2] == "down"):
+		p := m.pairOf(of)
+		addTo(m.bytes, n, p.route, p.backend, of[2])
+	case kind == countTook && len(of) == 3:
+		if i, err := strconv.Atoi(of[2]); err == nil {
+			m.took.add(m.pairOf(of), i, n)
+		}
+	case kind == countSum && len(of) == 2:
+		m.took.addSum(m.pairOf(of), n)
+	}
+}
+
+func addTo(v *prometheus.CounterVec, n uint64, labels ...string) {
+	if c, err := v.GetMetricWithLabelValues(labels...); err == nil {
+		c.Add(float64(n))
+	}
+}
+
+func key4(of []string, code uint32) key {
+	return key{route: of[0], backend: of[1], method: of[2], code: code}
+}
+
+// codeNamed is the reverse of codeLabel.
+func (m *Metrics) codeNamed(label string) (uint32, bool) {
+	for code := range codeOdd + 1 {
+		if m.codeLabel(code) == label {
+			return code, true
+		}
+	}
+	return 0, false
+}
+
+// pairOf returns the labels that start with of, or others if there are too many.
+func (m *Metrics) pairOf(of []string) pair {
+	if m.carried.take(of[0], of[1]) {
+		return pair{of[0], of[1]}
+	}
+	return pair{other, other}
+}
+
+// carried are the labels that came from other processes: names of another
+// configuration among them. There are at most maxAllSeries.
+type carried struct {
+	mu    sync.Mutex
+	known map[string]bool // guarded by mu
+}
+
+// take reports whether these labels may be used.
+func (c *carried) take(labels ...string) bool {
+	joined := strings.Join(labels, "\n")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.known[joined] && len(c.known) < maxAllSeries {
+		c.known[joined] = true
+	}
+	return c.known[joined]
+}
