@@ -26,11 +26,9 @@ type budget struct {
 // spending is what went by in the last seconds. The budgets of a route share
 // it, when one takes the place of the other.
 type spending struct {
-	// Immutable.
-	epoch time.Time // seconds are counted from it, so that no clock is set back
-
 	mu sync.Mutex
 	// Guarded by mu.
+	epoch  time.Time               // seconds are counted from it, so that no clock is set back
 	slots  [budgetSlots]budgetSlot // by second, round and round
 	second int64                   // that of the newest slot
 	sum    budgetSlot

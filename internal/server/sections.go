@@ -31,6 +31,7 @@ func (s *Server) sections() []section {
 		{"sockets", 1, s.binder.saveForeign, ageless(s.binder.restoreForeign)},
 		{"tickets", 1, plain(s.tickets.Snapshot), ageless(s.tickets.Restore)},
 		{"figures", 1, s.saveFigures, s.restoreFigures},
+		{"budgets", 1, s.relay.SnapshotBudgets, s.relay.RestoreBudgets},
 	}
 	f := s.now()
 	for name, b := range f.breakers {
