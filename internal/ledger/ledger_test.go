@@ -1,9 +1,10 @@
 package ledger
 
 import (
-	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -164,7 +165,7 @@ type house struct {
 func (h *house) step() {
 	switch n := h.rng.IntN(20); {
 	case n < 8:
-		all := append(h.old, h.newest)
+		all := slices.Concat(h.old, []*process{h.newest})
 		h.counted++
 		all[h.rng.IntN(len(all))].shelf["calls"]++
 	case n < 14 && len(h.old) > 0:
@@ -201,7 +202,7 @@ func (h *house) end(i int) {
 // but what those who were killed had not told.
 func TestHistories(t *testing.T) {
 	for seed := range uint64(300) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			h := &house{t: t, rng: rand.New(rand.NewPCG(seed, 2)), newest: newProcess(1)}
 			for range 400 {
 				h.step()

@@ -79,10 +79,7 @@ func (m *Metrics) Add(n uint64, key ...string) {
 	case kind == countFolded && len(of) == 0:
 		m.folded.Add(float64(n))
 	case kind == countCalls && len(of) == 4:
-		if code, ok := m.codeNamed(of[3]); ok {
-			s, _ := m.place(key4(of, code))
-			s.calls.Add(float64(n))
-		}
+		m.addCalls(n, of[0], of[1], of[2], of[3])
 	case kind == countMoved && len(of) == 3 && m.carried.take(key...):
 		addTo(m.moved, n, of...)
 	case kind == countBytes && len(of) == 3 && (of[2] == "up" || of[2] == "down"):
@@ -103,8 +100,11 @@ func addTo(v *prometheus.CounterVec, n uint64, labels ...string) {
 	}
 }
 
-func key4(of []string, code uint32) key {
-	return key{route: of[0], backend: of[1], method: of[2], code: code}
+func (m *Metrics) addCalls(n uint64, route, backend, method, label string) {
+	if code, ok := m.codeNamed(label); ok {
+		s, _ := m.place(key{route: route, backend: backend, method: method, code: code})
+		s.calls.Add(float64(n))
+	}
 }
 
 // codeNamed is the reverse of codeLabel.

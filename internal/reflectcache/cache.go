@@ -45,6 +45,10 @@ type Options struct {
 	Changed func(Change)
 	Log     *zap.Logger // nil: none
 	Dir     string      // where descriptors are kept between runs; "": nowhere
+	// Identity is where a backend is and how it is asked, as text: what another
+	// process knew of one with another identity is not taken over. Nil: the
+	// name says enough.
+	Identity func(backend string) string
 
 	// TTL is after how long a known service of the backend is asked for again.
 	// Nil, or no positive time: 5 min.
@@ -66,10 +70,11 @@ type Cache struct {
 	files *files
 	slots chan struct{} // fetches at once
 
-	flight  singleflight.Group
-	waiting atomic.Int64 // askers that wait for fetches
-	view    atomic.Pointer[view]
-	misses  misses
+	flight    singleflight.Group
+	waiting   atomic.Int64 // askers that wait for fetches
+	view      atomic.Pointer[view]
+	misses    misses
+	heirlooms heirlooms
 
 	// What Stats tells.
 	fetches   atomic.Uint64
@@ -228,6 +233,25 @@ func (c *Cache) Drop(backend string) {
 		if !e.pinned {
 			e.dueAt.Store(0)
 		}
+	}
+	c.publish(backend, next)
+	c.misses.forget(backend, "")
+	c.heirlooms.age(backend, c.now())
+}
+
+// Retry has a backend be asked again for what could not be had, because its
+// endpoints are known now.
+func (c *Cache) Retry(backend string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.shelf(backend)
+	if s == nil {
+		return
+	}
+	next := s.clone()
+	next.refused, next.refusedUntil = nil, 0
+	if next.listErr != nil {
+		next.listErr, next.listedUntil = nil, 0
 	}
 	c.publish(backend, next)
 	c.misses.forget(backend, "")

@@ -94,6 +94,10 @@ func (c *Cache) climb(d *desk, service string, generation uint64) (any, error) {
 	s := c.shelf(d.backend)
 	if old := s.entries[service]; old != nil && old.pinned {
 		return old, nil
+	} else if old == nil {
+		if e := c.unwrap(d.backend, service, generation); e != nil {
+			return e, nil
+		}
 	}
 	var refused error
 	if c.now() < s.refusedUntil {

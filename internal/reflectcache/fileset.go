@@ -14,6 +14,7 @@ import (
 
 // FileSet returns the files of services that are known now; no names: of all.
 func (c *Cache) FileSet(backend string, services ...string) (*descriptorpb.FileDescriptorSet, error) {
+	c.unwrapAll(backend)
 	s := c.shelf(backend)
 	if s == nil {
 		return nil, fmt.Errorf("no descriptors of backend %s are known", backend)

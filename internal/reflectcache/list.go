@@ -71,6 +71,7 @@ func (c *Cache) listOffline(backend string) []string {
 	if c.disk != nil {
 		names = append(names, c.disk.services(backend)...)
 	}
+	names = append(names, c.heirlooms.of(backend)...)
 	for name := range c.shelf(backend).entries {
 		names = append(names, name)
 	}

@@ -138,13 +138,14 @@ func (c *Cache) publish(backend string, s *shelf) {
 	c.view.Store(&next)
 }
 
-// lists reports whether the backend said that it has the service.
+// lists reports whether the backend said that it has the service, also to
+// another process.
 func (c *Cache) lists(backend, service string) bool {
 	s := c.shelf(backend)
 	if s == nil {
 		return false
 	}
-	if s.entries[service] != nil {
+	if s.entries[service] != nil || c.heirlooms.has(backend, service) {
 		return true
 	}
 	_, found := slices.BinarySearch(s.listed, service)

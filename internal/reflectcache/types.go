@@ -36,6 +36,7 @@ func search[T any](t types, find func(*dynamicpb.Types) (T, error)) (T, error) {
 				return found, nil
 			}
 		}
+		t.cache.unwrapSoon(t.backend) // for who looks again
 	}
 	var none T
 	return none, protoregistry.NotFound

@@ -15,7 +15,7 @@ import (
 // openBackend makes a backend. Its breaker, if it has one, is there.
 func (s *Server) openBackend(f *inForce, c *config.Backend) error {
 	o := s.optionsOf(f, c)
-	o.Moved = func() { s.watch.schemas.cache.Drop(o.Name) }
+	o.Moved = func() { s.watch.schemas.endpointsMoved(o.Name) }
 	o.Event = func(ev backend.Event) { s.endpointMoved(o.Name, ev) }
 	o.Recovered = func() {
 		if b := s.now().breakers[o.Name]; b != nil {

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -133,7 +134,7 @@ type figure struct {
 
 func putAll(put func(n uint64, key ...string), all []figure, key ...string) {
 	for _, x := range all {
-		put(*x.n, append(key[:len(key):len(key)], x.name)...)
+		put(*x.n, append(slices.Clip(key), x.name)...)
 	}
 }
 

@@ -2,8 +2,12 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -24,6 +28,8 @@ type schemas struct {
 	cache    *reflectcache.Cache
 	redactor *decode.Redactor
 	decoder  *decode.Decoder
+
+	found sync.Map // names of backends whose endpoints have been found once
 }
 
 func newSchemas(now func() *inForce, o Options) *schemas {
@@ -36,6 +42,7 @@ func newSchemas(now func() *inForce, o Options) *schemas {
 		TTL:      s.ttl,
 		Log:      o.Log.Named("reflection"),
 		Dir:      o.stateFolder("descriptors"),
+		Identity: s.identity,
 	})
 	return s
 }
@@ -74,6 +81,32 @@ func (s *schemas) files(name string) []string {
 		return b.Descriptors
 	}
 	return nil
+}
+
+// identity is where a backend is and how it is asked for its descriptors. What
+// it is asked with may be secret, so this is a hash.
+func (s *schemas) identity(name string) string {
+	b := s.now().cfg.Backend(name)
+	if b == nil {
+		return ""
+	}
+	text, err := json.Marshal([]any{b.Targets, b.TLS, b.Reflection})
+	if err != nil {
+		return "" // not possible: it is plain data
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// endpointsMoved has what is known of a backend be asked anew, because its
+// endpoints are others. Those that are found first are no others: only what
+// could not be had without them is asked again.
+func (s *schemas) endpointsMoved(name string) {
+	if _, found := s.found.LoadOrStore(name, true); found {
+		s.cache.Drop(name)
+	} else {
+		s.cache.Retry(name)
+	}
 }
 
 // ttl is how long the descriptors of a backend count as fresh; 0 if nothing is

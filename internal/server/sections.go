@@ -31,6 +31,7 @@ func (s *Server) sections() []section {
 		{"sockets", 1, s.binder.saveForeign, ageless(s.binder.restoreForeign)},
 		{"tickets", 1, plain(s.tickets.Snapshot), ageless(s.tickets.Restore)},
 		{"figures", 1, s.saveFigures, s.restoreFigures},
+		{"reflection", 1, s.watch.schemas.cache.Snapshot, s.watch.schemas.cache.Restore},
 		{"budgets", 1, s.relay.SnapshotBudgets, s.relay.RestoreBudgets},
 	}
 	f := s.now()
