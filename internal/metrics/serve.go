@@ -33,6 +33,7 @@ type Server struct {
 	busy    chan struct{} // holds a token for each request under way
 
 	notReady atomic.Pointer[string] // why; nil if calls are served
+	serving  atomic.Pointer[http.Server]
 }
 
 // NewServer returns a server of m that serves nothing yet. Until Ready it says
@@ -61,6 +62,31 @@ func (s *Server) Ready() { s.notReady.Store(nil) }
 
 // NotReady has /readyz say why calls should go elsewhere.
 func (s *Server) NotReady(reason string) { s.notReady.Store(&reason) }
+
+// Pause has who asks come again on another connection: those that are kept are
+// closed, once they have their answers. It returns when no request is under
+// way, or ctx ends.
+func (s *Server) Pause(ctx context.Context) {
+	if srv := s.serving.Load(); srv != nil {
+		srv.SetKeepAlivesEnabled(false)
+	}
+	// Whoever gets every token knows that no request has one.
+	for range maxConns {
+		select {
+		case s.busy <- struct{}{}:
+			defer func() { <-s.busy }()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Resume takes back Pause.
+func (s *Server) Resume() {
+	if srv := s.serving.Load(); srv != nil {
+		srv.SetKeepAlivesEnabled(true)
+	}
+}
 
 func (s *Server) readiness(w http.ResponseWriter, _ *http.Request) {
 	if reason := s.notReady.Load(); reason != nil {
@@ -93,6 +119,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          zap.NewStdLog(zap.NewNop()), // peers that break off are no news
 	}
+	s.serving.Store(srv)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(netutil.LimitListener(l, maxConns)) }()
 	var err error

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -146,5 +147,44 @@ func TestServeWithoutListener(t *testing.T) {
 	l.Close()
 	if err := NewServer(newMetrics(t)).Serve(t.Context(), l); err == nil {
 		t.Error("no error")
+	}
+}
+
+// After Pause each scrape comes on a connection of its own, until Resume.
+func TestPause(t *testing.T) {
+	s := serve(t)
+	transport := new(http.Transport)
+	defer transport.CloseIdleConnections()
+	scrape := func() (reused bool) {
+		t.Helper()
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }})
+		q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.address+"/metrics", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := transport.RoundTrip(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		if _, err := io.ReadAll(answer.Body); err != nil {
+			t.Fatal(err)
+		}
+		return reused
+	}
+	scrape()
+	if !scrape() {
+		t.Fatal("a connection is not kept")
+	}
+	s.Pause(t.Context())
+	for range 3 {
+		if scrape() {
+			t.Error("a connection is kept")
+		}
+	}
+	s.Resume()
+	scrape()
+	if !scrape() {
+		t.Error("a connection is not kept afterwards")
 	}
 }

@@ -67,11 +67,13 @@ func (s *Server) handOver(ctx context.Context, r *reload) (*hotrestart.Successor
 		l.pause()
 	}
 	s.departing(true, time.Time{})
+	s.watch.hush()
 	s.reporting = s.startReports(next.Link())
 	s.watch.handed(next.Link())
 	r.say("serving", fmt.Sprintf("process %d serves as generation %d; %s", next.PID(), s.generations.own+1, describePlan(next.Plan())))
 	if err := s.watchProbation(ctx, r, next); err != nil {
 		s.watch.takenBack()
+		s.watch.unhush()
 		s.reporting.end()
 		s.departing(false, time.Time{})
 		_ = next.Link().Close()

@@ -38,6 +38,7 @@ type report struct {
 func (s *Server) reports() []report {
 	return []report{
 		{"status", 1, s.saveStatus, s.generations.hear, nil},
+		{"figures", 1, s.ledger.Report, s.hearFigures, s.figuresEnd},
 		{
 			callsReport, capture.SnapshotVersion, nil,
 			func(generation int, data []byte) { s.watch.carry.hear(s.watch.store, generation, data) },

@@ -32,6 +32,7 @@ type watch struct {
 	sessions  *capture.SessionOptions // nil: calls are not written
 	carry     *carry
 	tally     *tally
+	heard     *heard
 	inspector *inspector.Server // nil: there is none
 	page      net.Listener      // of the inspector
 	records   *inspector.Records
@@ -51,6 +52,7 @@ func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
 	w := &watch{log: o.Log, schemas: newSchemas(s.now, o), tally: newTally(cfg)}
 	c := &cfg.Capture
 	w.carry = newCarry(s.generations.own, o.Estate, time.Now(), o.Log)
+	w.heard = newHeard(s.generations.own - 1)
 	generation := w.carry.process
 	mode, err := captureMode(c.Mode)
 	if err != nil {
@@ -150,15 +152,22 @@ func (w *watch) start(ctx, facing context.Context) {
 	check := &driftCheck{store: w.store, schemas: w.schemas}
 	w.running.Go(func() { check.run(ctx) })
 	if w.monitor != nil {
-		w.running.Go(func() { w.monitor.serve(facing, w.log) })
+		w.running.Go(func() {
+			w.heard.wait(facing)
+			w.monitor.serve(facing, w.log)
+		})
 	}
 	if w.admin != nil {
-		w.running.Go(func() { w.admin.serve(facing, w.log) })
+		w.running.Go(func() {
+			w.heard.wait(facing)
+			w.admin.serve(facing, w.log)
+		})
 	}
 	if w.inspector == nil {
 		return
 	}
 	w.running.Go(func() {
+		w.heard.wait(facing)
 		if err := w.inspector.Serve(facing, w.page); err != nil {
 			w.log.Error("inspector ended", zap.Error(err))
 		}
