@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -40,6 +41,8 @@ type Server struct {
 	handler http.Handler
 	ending  context.Context // ends with Serve
 	end     context.CancelFunc
+
+	continues atomic.Int64 // the number of this process, if it has the calls of the one before; else 0
 
 	// A slot is held by who sends to the channel.
 	requests chan struct{}
@@ -86,6 +89,14 @@ func New(o Options) (*Server, error) {
 	s.handler = s.guard()
 	return s, nil
 }
+
+// Continue has pages that come from the process before go on as if nothing had
+// happened: this one has its calls. generation is the number of the process,
+// from 2, for people.
+func (s *Server) Continue(generation int) { s.continues.Store(int64(generation)) }
+
+// Token returns what opens the inspector.
+func (s *Server) Token() string { return s.token }
 
 // URL returns the address to open in a browser, with the token.
 func (s *Server) URL() string {

@@ -97,7 +97,7 @@ type follower struct {
 }
 
 func (f *follower) run(ctx context.Context, resumed bool) error {
-	hello := fmt.Sprintf(`{"generation":%d,"resumed":%t}`, f.server.opts.Info.Generation, resumed)
+	hello := fmt.Sprintf(`{"generation":%d,"resumed":%t,"continues":%d}`, f.server.opts.Info.Generation, resumed, f.server.continues.Load())
 	if err := f.frame("hello", []byte(hello)); err != nil {
 		return err
 	}

@@ -161,6 +161,21 @@ func TestStreamResumes(t *testing.T) {
 	}
 }
 
+// TestStreamContinues tells pages whether this process has the calls of the one
+// before.
+func TestStreamContinues(t *testing.T) {
+	r := newRig(t, nil)
+	want := func(what string) {
+		t.Helper()
+		if hello := r.firstEvent("/api/stream?since=6-1"); !strings.Contains(hello, what) {
+			t.Errorf("%s, want %s", hello, what)
+		}
+	}
+	want(`"continues":0`)
+	r.server.Continue(3)
+	want(`"continues":3`)
+}
+
 // TestCursorOfTheList follows on from the list without a gap.
 func TestCursorOfTheList(t *testing.T) {
 	r := newRig(t, nil)

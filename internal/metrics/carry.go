@@ -71,26 +71,27 @@ func whole(c *dto.Counter) uint64 { return uint64(c.GetValue()) }
 // bounds on what callers can make up hold for all together. Keys that it does
 // not know are left alone.
 func (m *Metrics) Add(n uint64, key ...string) {
-	if len(key) == 0 {
+	var k [5]string
+	if len(key) > len(k) {
 		return
 	}
-	kind, of := key[0], key[1:]
-	switch {
-	case kind == countFolded && len(of) == 0:
+	copy(k[:], key)
+	switch of := len(key) - 1; {
+	case k[0] == countFolded && of == 0:
 		m.folded.Add(float64(n))
-	case kind == countCalls && len(of) == 4:
-		m.addCalls(n, of[0], of[1], of[2], of[3])
-	case kind == countMoved && len(of) == 3 && m.carried.take(key...):
-		addTo(m.moved, n, of...)
-	case kind == countBytes && len(of) == 3 && (of[2] == "up" || of[2] == "down"):
-		p := m.pairOf(of)
-		addTo(m.bytes, n, p.route, p.backend, of[2])
-	case kind == countTook && len(of) == 3:
-		if i, err := strconv.Atoi(of[2]); err == nil {
-			m.took.add(m.pairOf(of), i, n)
+	case k[0] == countCalls && of == 4:
+		m.addCalls(n, k[1], k[2], k[3], k[4])
+	case k[0] == countMoved && of == 3 && m.carried.take(key...):
+		addTo(m.moved, n, k[1], k[2], k[3])
+	case k[0] == countBytes && of == 3 && (k[3] == "up" || k[3] == "down"):
+		p := m.pairOf(k[1], k[2])
+		addTo(m.bytes, n, p.route, p.backend, k[3])
+	case k[0] == countTook && of == 3:
+		if i, err := strconv.Atoi(k[3]); err == nil {
+			m.took.add(m.pairOf(k[1], k[2]), i, n)
 		}
-	case kind == countSum && len(of) == 2:
-		m.took.addSum(m.pairOf(of), n)
+	case k[0] == countSum && of == 2:
+		m.took.addSum(m.pairOf(k[1], k[2]), n)
 	}
 }
 
@@ -117,10 +118,10 @@ func (m *Metrics) codeNamed(label string) (uint32, bool) {
 	return 0, false
 }
 
-// pairOf returns the labels that start with of, or others if there are too many.
-func (m *Metrics) pairOf(of []string) pair {
-	if m.carried.take(of[0], of[1]) {
-		return pair{of[0], of[1]}
+// pairOf returns the labels, or others if there are too many.
+func (m *Metrics) pairOf(route, backend string) pair {
+	if m.carried.take(route, backend) {
+		return pair{route, backend}
 	}
 	return pair{other, other}
 }

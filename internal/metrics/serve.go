@@ -70,11 +70,16 @@ func (s *Server) Pause(ctx context.Context) {
 	if srv := s.serving.Load(); srv != nil {
 		srv.SetKeepAlivesEnabled(false)
 	}
+	tokens := 0
+	defer func() {
+		for range tokens {
+			<-s.busy
+		}
+	}()
 	// Whoever gets every token knows that no request has one.
-	for range maxConns {
+	for ; tokens < maxConns; tokens++ {
 		select {
 		case s.busy <- struct{}{}:
-			defer func() { <-s.busy }()
 		case <-ctx.Done():
 			return
 		}

@@ -32,6 +32,7 @@ func (s *Server) sections() []section {
 		{"tickets", 1, plain(s.tickets.Snapshot), ageless(s.tickets.Restore)},
 		{"figures", 1, s.saveFigures, s.restoreFigures},
 		{"reflection", 1, s.watch.schemas.cache.Snapshot, s.watch.schemas.cache.Restore},
+		{tokenSection, tokenVersion, s.watch.saveToken, readBefore},
 		{"budgets", 1, s.relay.SnapshotBudgets, s.relay.RestoreBudgets},
 	}
 	f := s.now()

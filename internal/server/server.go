@@ -147,6 +147,9 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		s.warnOfLost(o.Heir)
 	}
 	s.watch.loadSession()
+	if s.watch.carried && s.watch.inspector != nil {
+		s.watch.inspector.Continue(generation)
+	}
 	return s, nil
 }
 

@@ -34,6 +34,7 @@ type watch struct {
 	tally     *tally
 	heard     *heard
 	inspector *inspector.Server // nil: there is none
+	tokenMade bool              // by the inspector, or by that of the process before
 	page      net.Listener      // of the inspector
 	records   *inspector.Records
 	admin     *administration // nil: there is none
@@ -121,6 +122,10 @@ func (s *Server) openInspector(w *watch, cfg *config.Config, o Options, ro inspe
 	token, err := readToken(cfg.Inspector.TokenFile)
 	if err != nil {
 		return err
+	}
+	w.tokenMade = token == ""
+	if w.tokenMade {
+		token = tokenBefore(o.Estate, w.log)
 	}
 	page, err := s.binder.listenPage(cfg.Inspector, s.reportFiles("listener", "inspector"))
 	if err != nil {

@@ -48,15 +48,20 @@ export class CallsPage {
 
   /** @param {import("./types.js").Session} session */
   async start(session) {
-    this.session = session;
-    this.detail.canReplay = session.replay !== false && !session.readOnly;
-    this.toolbar.setMode(session.capture?.mode ?? "full");
+    this.#know(session);
     this.calls.live = !session.readOnly;
     if (session.readOnly) this.toolbar.setReadOnly();
     this.states.setBlank("loading", session);
     await this.feed.start(session.generation);
     this.started = true;
     this.#draw();
+  }
+
+  /** @param {import("./types.js").Session} session */
+  #know(session) {
+    this.session = session;
+    this.detail.canReplay = session.replay !== false && !session.readOnly;
+    this.toolbar.setMode(session.capture?.mode ?? "full");
   }
 
   /** @param {import("./router.js").Place} place */
@@ -97,6 +102,7 @@ export class CallsPage {
       from.addEventListener(name, (event) => act(/** @type {CustomEvent} */ (event).detail));
     on(this.feed, "drawn", () => { this.matcher.stale(); this.#draw(); });
     on(this.feed, "waiting", () => this.toolbar.setPaused(this.feed.paused, this.feed.fresh));
+    on(this.stream, "session", (session) => this.#know(session));
     on(this.stream, "link", () => { this.toolbar.setLink(this.stream.link); this.#banner(); });
     on(this.stream, "status", (status) => { this.toolbar.setStatus(status); this.footer.setStatus(status); this.#banner(); });
     on(this.list, "open", (id) => this.#open(id));

@@ -6,6 +6,7 @@
 import { get } from "./api.js";
 import { CAPACITY } from "./calls.js";
 import { num } from "./format.js";
+import { notice } from "./toast.js";
 
 /** @typedef {import("./types.js").CallSummary} CallSummary */
 
@@ -120,15 +121,21 @@ export class Feed extends EventTarget {
     this.#plan();
   }
 
-  /** @param {{generation: number | string, resumed?: boolean}} hello */
+  /** @param {{generation: number | string, resumed?: boolean, continues?: number}} hello */
   #hello(hello) {
-    this.#epoch(num(hello.generation));
+    this.#epoch(num(hello.generation), num(hello.continues));
     if (!hello.resumed) this.#load().catch(() => undefined);
   }
 
-  /** @param {number} generation */
-  #epoch(generation) {
-    if (this.generation && generation !== this.generation) this.calls.mark("epoch", `loomd was started anew at ${new Date().toLocaleTimeString("en-GB")}; earlier calls above stay as they were`);
+  /**
+   * @param {number} generation
+   * @param {number} [continues] Which restart it is, of a loomd that has the calls of the one before.
+   */
+  #epoch(generation, continues = 0) {
+    if (this.generation && generation !== this.generation) {
+      if (continues) notice(`loomd restarted: generation ${continues}`);
+      else this.calls.mark("epoch", `loomd was started anew at ${new Date().toLocaleTimeString("en-GB")}; earlier calls above stay as they were`);
+    }
     this.generation = generation;
   }
 }

@@ -68,7 +68,7 @@ function show() {
 async function start() {
   try {
     const session = await get("/api/session");
-    version.textContent = session.version ?? "";
+    know(session);
     ready = true;
     show();
     await calls.start(session);
@@ -78,6 +78,11 @@ async function start() {
     notice(sentence(error), "bad");
     setTimeout(start, RETRY);
   }
+}
+
+/** @param {import("./types.js").Session} session */
+function know(session) {
+  version.textContent = session.version ?? "";
 }
 
 function logo() {
@@ -90,5 +95,7 @@ locked.addEventListener("locked", () => login(() => {
   calls.stream.stop();
   start();
 }));
+// Another loomd that took over may be of another version.
+calls.stream.addEventListener("session", (event) => know(/** @type {CustomEvent} */ (event).detail));
 window.addEventListener("hashchange", show);
 start();

@@ -14,8 +14,9 @@ const SHORTEST = 400;
 const LONGEST = 5000;
 
 /**
- * Stream reports by events: "hello" {generation, resumed}, "calls" Batch,
- * "status" Status, "link" ("connecting", "live", "lost", "hidden").
+ * Stream reports by events: "hello" {generation, resumed, continues}, "calls"
+ * Batch, "status" Status, "link" ("connecting", "live", "lost", "hidden"), and
+ * "session" Session when loomd answers again.
  */
 export class Stream extends EventTarget {
   constructor() {
@@ -70,16 +71,18 @@ export class Stream extends EventTarget {
   }
 
   // An EventSource hides why it failed, so a plain request asks. The source is
-  // not left to itself: its own pauses do not grow.
+  // not left to itself: its own pauses do not grow. Nothing is lost before that
+  // request fails, too: another loomd may have taken over.
   #failed() {
     this.#close();
-    this.#setLink("lost");
     this.timer = setTimeout(async () => {
       try {
-        await get("/api/session");
+        const session = await get("/api/session");
+        this.dispatchEvent(new CustomEvent("session", { detail: session }));
         this.#open();
       } catch (error) {
         // 401 shows the login, which starts the stream again.
+        this.#setLink("lost");
         if (error instanceof ApiError && error.status === 401) return;
         this.pause = Math.min(LONGEST, this.pause * 2);
         this.#failed();
