@@ -102,7 +102,7 @@ func (s *Store) Merge(changes []byte) (process uint64, err error) {
 		}
 		out.note(err)
 	}
-	return u.process, out.error("take in calls of another process", len(u.records))
+	return u.process, out.error("take in calls of another process", uint64(len(u.records)))
 }
 
 func (s *Store) merge(w *written) error {

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -24,7 +25,10 @@ const (
 // Snapshot writes down the calls of the list for another process, open ones
 // included. No call waits for it longer than it takes to copy its own record.
 // From then on Changes tells what became of those that began here.
-func (s *Store) Snapshot() ([]byte, error) {
+func (s *Store) Snapshot() ([]byte, error) { return s.snapshot(snapshotBytes) }
+
+// snapshot is Snapshot, of about most bytes.
+func (s *Store) snapshot(most int) ([]byte, error) {
 	s.carrying.Lock()
 	defer s.carrying.Unlock()
 	s.forwarding.Store(true)
@@ -32,7 +36,7 @@ func (s *Store) Snapshot() ([]byte, error) {
 	p := newPacker(s.opts.Generation)
 	ended, all := s.endedRecords()
 	// About what it takes: a bundle that grows is copied again and again.
-	p.out = slices.Grow(p.out, int(min(s.arena.bytes()+int64(len(ended))*inlineBytes, snapshotBytes)))
+	p.out = slices.Grow(p.out, int(min(s.arena.bytes()+int64(len(ended))*inlineBytes, int64(most))))
 	have := make(map[*record]bool, len(ended))
 	for _, r := range ended {
 		have[r] = true
@@ -45,8 +49,9 @@ func (s *Store) Snapshot() ([]byte, error) {
 			}
 		}
 	}
-	for _, r := range slices.Backward(ended) {
-		if len(p.out) >= snapshotBytes {
+	for i, r := range slices.Backward(ended) {
+		if len(p.out) >= most {
+			p.out = appendNumber(p.out, bundleMissed, uint64(i+1))
 			break
 		}
 		if err := p.save(r); err != nil {
@@ -55,6 +60,9 @@ func (s *Store) Snapshot() ([]byte, error) {
 	}
 	return p.out, nil
 }
+
+// errSnapshotFull says why calls are not in a snapshot.
+var errSnapshotFull = errors.New("the newest are as much as may cross")
 
 // endedRecords returns the records of calls that have ended, the one that ended
 // first first, and all records there are.
@@ -116,6 +124,9 @@ func (s *Store) Restore(snapshot []byte) error {
 	s.merging.Lock()
 	defer s.merging.Unlock()
 	var out leftOut
+	if u.missed > 0 {
+		out = leftOut{count: u.missed, first: errSnapshotFull}
+	}
 	for _, record := range slices.Backward(u.records) { // in the order in which they ended
 		w, err := u.read(record)
 		if err == nil {
@@ -123,12 +134,12 @@ func (s *Store) Restore(snapshot []byte) error {
 		}
 		out.note(err)
 	}
-	return out.error("restore the list of calls", len(u.records))
+	return out.error("restore the list of calls", u.missed+uint64(len(u.records)))
 }
 
 // leftOut is what of a bundle could not be taken in.
 type leftOut struct {
-	count int
+	count uint64
 	first error
 }
 
@@ -141,7 +152,7 @@ func (o *leftOut) note(err error) {
 	}
 }
 
-func (o *leftOut) error(what string, of int) error {
+func (o *leftOut) error(what string, of uint64) error {
 	if o.count == 0 {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,6 +108,7 @@ const session = "capture: {session: night}\n"
 func TestCallsAcrossReloads(t *testing.T) {
 	f := startFamily(t, startBackend(t), session+"restart: {drain: 60s, probation: 500ms}\n")
 	tail, top := f.follow("tail", "-o", "json"), f.follow("top", "--interval", "500ms")
+	status := f.follow("status", "--watch", "--interval", "200ms")
 	first := connect(t, f.listen)
 	f.await("loomctl tail tells of calls", func() bool {
 		if err := echo(first, "first"); err != nil {
@@ -152,6 +154,7 @@ func TestCallsAcrossReloads(t *testing.T) {
 	f.await("loomctl tail tells of the stream", func() bool { return strings.Contains(tail.printed(), begun.ID) })
 	tail.stop()
 	top.stop()
+	status.stop()
 	f.stop()
 	wantCalls(t, "the session file", f.filed(), all, nil)
 	wantCalls(t, "loomctl tail", told(t, tail.printed()), all, early)
@@ -206,5 +209,42 @@ func TestCallsOfAKilledProcess(t *testing.T) {
 	f.stop()
 	if ids := f.filed(); len(ids) != 1 || !ids[lost.ID] {
 		t.Errorf("the session file has %v, want %s", ids, lost.ID)
+	}
+}
+
+// The process that took over ends within the probation: the one before has its
+// list and its session file as if nothing had been.
+func TestCallsAfterARollback(t *testing.T) {
+	f := startFamily(t, startBackend(t), session+"restart: {probation: 20s}\n")
+	conn := connect(t, f.listen)
+	ask := func() {
+		if err := echo(conn, "hello"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask()
+	long := startStream(t, f.listen)
+	reload := f.follow("reload")
+	f.await("the next process serves", func() bool { return strings.Contains(reload.printed(), "probation") })
+	long.end() // it ends in the old process, which has given the session file away
+	i := slices.IndexFunc(f.alive(), func(pid int) bool { return pid != f.PID() })
+	if err := syscall.Kill(f.alive()[i], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-reload.ended
+	if reload.err == nil {
+		t.Fatal("the reload is said to have succeeded")
+	}
+	ask()
+	all := f.rows()
+	if len(all) != 3 {
+		t.Errorf("the list has %+v", all)
+	}
+	f.stop()
+	ids := f.filed()
+	for id, r := range all {
+		if !ids[id] && r.Path != sumMethod {
+			t.Errorf("call %s is not in the session file", id)
+		}
 	}
 }

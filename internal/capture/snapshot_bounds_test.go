@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +25,29 @@ func TestRedactionOfTheNextProcessHolds(t *testing.T) {
 	}
 	if c.GetStatus().GetMessage() != "" {
 		t.Errorf("the status is %v", c.GetStatus())
+	}
+}
+
+// A ring that is larger than what crosses has its newest calls in the next
+// process, and what is missing is said.
+func TestSnapshotIsBounded(t *testing.T) {
+	o := Options{Generation: 7, Calls: 1000, Bytes: 8 << 20, MessageBytes: 10 << 10}
+	s := newTestStore(t, o)
+	open := routed(s, 1, "all")
+	defer end(open)
+	play(s, 2, 200, 10<<10)
+	const most = 1280 << 10
+	data, err := s.snapshot(most)
+	if err != nil || len(data) < most || len(data) > most+12<<10 {
+		t.Fatalf("%d bytes, %v", len(data), err)
+	}
+	heir := successor(t, o)
+	if err := heir.Restore(data); err == nil || !strings.Contains(err.Error(), "72 of 200 are left out; the first: the newest are as much as may cross") {
+		t.Errorf("the error is %v", err)
+	}
+	rows := heir.Summaries(0)
+	if len(rows) != 128 || rows[0].GetId() != "7-1" || rows[1].GetId() != "7-74" {
+		t.Errorf("%d calls, from %s and %s on", len(rows), rows[0].GetId(), rows[1].GetId())
 	}
 }
 
