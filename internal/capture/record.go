@@ -40,7 +40,7 @@ type recorded struct {
 	hasCode bool
 	drift   bool // see Flag
 	filed   bool // it was given to who writes the session file
-	owed    bool // who writes it had stopped
+	owed    bool // it is to be written there when somebody writes again
 	sentEnd bool // another process was told of its end
 	ender   callevent.Ender
 	code    uint32
@@ -289,6 +289,9 @@ func (r *record) stir() {
 // reset frees r and what it holds. r is locked, and its call has ended.
 func (r *record) reset() {
 	r.forgotten()
+	if session := r.store.session.Load(); session != nil && r.owed && r.process != 0 {
+		session.lost.Add(1)
+	}
 	r.messages.release(r.store.arena)
 	r.recorded = recorded{}
 }

@@ -75,16 +75,32 @@ func (s *Store) OpenSession(o SessionOptions) *Session {
 }
 
 // ReopenSession goes on writing after a Close, because the process that was to
-// write instead is gone. Calls that ended in between are written first, unless
-// that process heard of their end: it may have written them.
+// write instead is gone, while it was Uncertain. Calls that ended in between
+// are written first.
 func (s *Store) ReopenSession(o SessionOptions) *Session {
 	w := s.OpenSession(o)
+	s.fileOwed()
+	return w
+}
+
+// fileOwed has the calls written that wait for it. What the ring has forgotten
+// meanwhile is lost.
+func (s *Store) fileOwed() {
 	for r := range s.records {
-		if r.owed && !r.sentEnd {
+		if r.owed {
 			s.toSession(r)
 		}
 	}
-	return w
+}
+
+// Uncertain says whether the process before may yet take over again. While it
+// may, calls that end there are not written to the session file here: that one
+// would write them. They are written once it may not.
+func (s *Store) Uncertain(is bool) {
+	s.uncertain.Store(is)
+	if !is {
+		s.fileOwed()
+	}
 }
 
 // Path is that of the newest file.

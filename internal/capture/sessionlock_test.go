@@ -73,7 +73,8 @@ func sorted(s []string) []string {
 	return s
 }
 
-// The process that was to write is gone: what it was not told of is written.
+// The process that was to write is gone while it was uncertain: what ended
+// meanwhile is written, whether that process was told of it or not.
 func TestSessionGoesOnAfterAReloadThatFailed(t *testing.T) {
 	o := sessionOptions(t)
 	s := newTestStore(t, small())
@@ -82,11 +83,36 @@ func TestSessionGoesOnAfterAReloadThatFailed(t *testing.T) {
 	heir := successor(t, small())
 	carry(t, s, heir)
 	w.Close()
-	play(s, 4, 5, 30)
+	heir.Uncertain(true)
+	next := heir.OpenSession(o)
+	play(s, 4, 4, 30)
+	forward(t, s, heir, false)
+	next.Close()
+	play(s, 5, 5, 30)
 	w = s.ReopenSession(o)
 	play(s, 6, 7, 30)
 	w.Close()
 	if got := fileIDs(t, o); !slices.Equal(sorted(got), wantIDs(7, 1, 7)) {
+		t.Errorf("the file has %v", got)
+	}
+}
+
+// Calls of the process before are written once it may not take over again.
+func TestUncertainProcessWritesItsOwnCallsFirst(t *testing.T) {
+	o := sessionOptions(t)
+	s, heir := newTestStore(t, small()), successor(t, small())
+	carry(t, s, heir)
+	heir.Uncertain(true)
+	w := heir.OpenSession(o)
+	play(s, 1, 3, 30)
+	forward(t, s, heir, false)
+	play(heir, 1, 2, 30)
+	waitFor(t, func() bool { return len(w.queue) == 0 })
+	heir.Uncertain(false)
+	play(s, 4, 4, 30)
+	forward(t, s, heir, false)
+	w.Close()
+	if got := fileIDs(t, o); !slices.Equal(got[:2], wantIDs(8, 1, 2)) || !slices.Equal(sorted(got[2:]), wantIDs(7, 1, 4)) || w.Lost() != 0 {
 		t.Errorf("the file has %v", got)
 	}
 }

@@ -26,6 +26,7 @@ type Store struct {
 	merging    sync.Mutex // held by who takes in records; the same
 	forwarding atomic.Bool
 	unsent     atomic.Uint64 // calls that the ring forgot before another process was told of them
+	uncertain  atomic.Bool   // see Uncertain
 
 	mode     atomic.Uint32 // a Mode
 	override atomic.Bool   // mode was set at run time: it holds for every route
@@ -242,7 +243,7 @@ func (s *Store) finish(r *record, total, reserved int64) {
 // toSession has a call written to the session file, unless it was. r is locked.
 func (s *Store) toSession(r *record) {
 	if session := s.session.Load(); session != nil && !r.filed {
-		r.filed = session.offer(r.queue())
+		r.filed = (r.process == 0 || !s.uncertain.Load()) && session.offer(r.queue())
 		r.owed = !r.filed
 	}
 }

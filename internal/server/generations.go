@@ -40,8 +40,9 @@ type generations struct {
 	own     int // generation of this process: 1 for the first, +1 with each reload
 	log     *zap.Logger
 	reports func() []report
-	sure    func() // called once, when no older process can take over again
-	stop    func() // called when a process that waits for this one has got SIGTERM
+	sure    func()        // called once, when no older process can take over again
+	certain chan struct{} // closed with that
+	stop    func()        // called when a process that waits for this one has got SIGTERM
 
 	receiving sync.WaitGroup
 
@@ -50,7 +51,7 @@ type generations struct {
 	older []*older // the youngest first
 	quiet func()   // ends all receiving; nil while there is none
 	since time.Time
-	owner bool          // sure has been called
+	owner bool          // certain is closed, and sure has been called
 	empty chan struct{} // closed when the last of them has ended
 }
 
@@ -73,7 +74,7 @@ type processStatus struct {
 }
 
 func newGenerations(own int, log *zap.Logger) *generations {
-	g := &generations{own: own, log: log, since: time.Now(), empty: make(chan struct{}), sure: func() {}, stop: func() {}}
+	g := &generations{own: own, log: log, since: time.Now(), empty: make(chan struct{}), certain: make(chan struct{}), sure: func() {}, stop: func() {}}
 	close(g.empty)
 	return g
 }
@@ -140,7 +141,30 @@ func (g *generations) goOn() {
 	defer g.mu.Unlock()
 	g.quiet = cancel
 	for _, o := range g.older {
-		g.receiving.Go(func() { g.listen(ctx, o) })
+		g.receiving.Go(func() {
+			if g.mayListen(ctx, o) {
+				g.listen(ctx, o)
+			}
+		})
+	}
+}
+
+// mayListen waits while the predecessor may take over again: it would never
+// hear what those before it have told this process. It reports false if ctx
+// ends first.
+func (g *generations) mayListen(ctx context.Context, o *older) bool {
+	if o.link.Generation() == g.own-1 || g.own == 1 {
+		return true
+	}
+	t := time.NewTimer(firstWord)
+	defer t.Stop()
+	select {
+	case <-g.certain:
+		return true
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -250,6 +274,7 @@ func (g *generations) becomeOwner() {
 	g.owner = true
 	g.mu.Unlock()
 	if first {
+		close(g.certain)
 		g.sure()
 	}
 }

@@ -299,6 +299,7 @@ func (s *Server) succeed() error {
 // before it will not take over again.
 func (s *Server) becomeOwner() {
 	s.binder.own()
+	s.watch.store.Uncertain(false)
 	s.tell(s.systemd.TakeOver())
 }
 

@@ -66,6 +66,7 @@ func (s *Server) newWatch(cfg *config.Config, o Options) (*watch, error) {
 	if err != nil {
 		return w, err
 	}
+	w.store.Uncertain(o.Heir != nil)
 	w.nameSession(c, o)
 	if w.monitor, err = s.openMonitor(w.store, cfg, o); err != nil {
 		return w, err

@@ -213,9 +213,12 @@ func TestCallsOfAKilledProcess(t *testing.T) {
 }
 
 // The process that took over ends within the probation: the one before has its
-// list and its session file as if nothing had been.
+// list and its session file as if nothing had been, and so it has the calls of
+// the process before it.
 func TestCallsAfterARollback(t *testing.T) {
-	f := startFamily(t, startBackend(t), session+"restart: {probation: 20s}\n")
+	f := startFamily(t, startBackend(t), session+"restart: {drain: 60s, probation: 4s}\n")
+	eldest := startStream(t, f.listen)
+	f.reload()
 	conn := connect(t, f.listen)
 	ask := func() {
 		if err := echo(conn, "hello"); err != nil {
@@ -223,28 +226,36 @@ func TestCallsAfterARollback(t *testing.T) {
 		}
 	}
 	ask()
-	long := startStream(t, f.listen)
+	elder := startStream(t, f.listen)
+	served := f.alive()
 	reload := f.follow("reload")
 	f.await("the next process serves", func() bool { return strings.Contains(reload.printed(), "probation") })
-	long.end() // it ends in the old process, which has given the session file away
-	i := slices.IndexFunc(f.alive(), func(pid int) bool { return pid != f.PID() })
-	if err := syscall.Kill(f.alive()[i], syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	elder.end() // in the process which has given the session file away
+	eldest.end()
+	time.Sleep(500 * time.Millisecond) // the next process is told
+	for _, pid := range f.alive() {
+		if slices.Contains(served, pid) {
+			continue
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
 	}
 	<-reload.ended
 	if reload.err == nil {
 		t.Fatal("the reload is said to have succeeded")
 	}
 	ask()
-	all := f.rows()
-	if len(all) != 3 {
-		t.Errorf("the list has %+v", all)
-	}
-	f.stop()
-	ids := f.filed()
-	for id, r := range all {
-		if !ids[id] && r.Path != sumMethod {
-			t.Errorf("call %s is not in the session file", id)
+	f.await("all calls have ended", func() bool {
+		all := f.rows()
+		for _, r := range all {
+			if r.State != endedState {
+				return false
+			}
 		}
-	}
+		return len(all) == 4
+	})
+	all := f.rows()
+	f.stop()
+	wantCalls(t, "the session file", f.filed(), all, nil)
 }
