@@ -58,6 +58,9 @@ func (c *ctl) showConfig(cmd *cobra.Command, _ []string) error {
 	return c.print(&view{message: a, table: t, text: func(w io.Writer, p painter) {
 		fmt.Fprintln(w, p.paint(fmt.Sprintf("# %s, %s, loaded %s ago", printable(orElse(a.GetPath(), "flags")), a.GetHash(), since(a.GetLoaded(), time.Now())), dim))
 		fmt.Fprint(w, printable(a.GetText()))
+		if a.GetError() != "" {
+			fmt.Fprintln(w, p.paint(printable(fmt.Sprintf("# the file is not in force, since %s: %s", since(a.GetErrorSince(), time.Now()), a.GetError())), bad))
+		}
 	}})
 }
 
@@ -91,19 +94,9 @@ func (c *ctl) diffConfig(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	t := table{bare: true, columns: []column{{tone: changeTone}}}
-	for _, line := range a.GetChanges() {
-		t.add(line)
-	}
 	return c.judged(a, a.GetErrors(), func() error {
-		if !c.structured() {
-			if err := c.print(&view{table: t}); err != nil {
-				return err
-			}
-		}
-		if len(a.GetChanges()) == 0 {
-			c.say("no change")
-			return nil
+		if err := c.tellChanges(a.GetChanges()); err != nil || len(a.GetChanges()) == 0 {
+			return err
 		}
 		return exit(exitFailed)
 	})

@@ -31,7 +31,8 @@ const examples = `  loomctl routes                          what is called, how 
   loomctl breaker status -w               the breakers, again every two seconds
   loomctl tail --filter 'is:error'        calls as they fail
   loomctl backends drain shop 10.0.0.7:9000
-  loomctl config diff loom.yaml`
+  loomctl config diff loom.yaml
+  loomctl apply                           the edited loom.yaml, now`
 
 // lookupEnv is os.LookupEnv.
 type lookupEnv func(string) (string, bool)
@@ -76,7 +77,7 @@ func newRoot(c *ctl) *cobra.Command {
 	// It fails for a flag that is not there, which this one is.
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formatNames(), cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
-		c.statusCommand(), c.versionCommand(), c.routesCommand(), c.backendsCommand(), c.breakerCommand(), c.configCommand(),
+		c.statusCommand(), c.versionCommand(), c.routesCommand(), c.backendsCommand(), c.breakerCommand(), c.configCommand(), c.applyCommand(),
 		c.captureCommand(), c.reloadCommand(), c.tailCommand(), c.topCommand(), c.callsCommand(), c.uiCommand(), c.profileCommand(), c.manCommand(),
 	)
 	return root

@@ -35,6 +35,9 @@ func (c *ctl) status(ctx context.Context) (*view, error) {
 	t.add("running for", since(st.GetStarted(), time.Now()))
 	addGenerations(&t, st.GetGenerations())
 	t.add("config", orElse(st.GetConfigPath(), "flags"))
+	if st.GetConfigProblem() != "" {
+		t.add("config problem", fmt.Sprintf("since %s: %s", since(st.GetConfigProblemSince(), time.Now()), st.GetConfigProblem()))
+	}
 	for _, l := range st.GetListeners() {
 		t.add("listener "+l.GetName(), l.GetAddress()+tlsMark(l))
 		for _, k := range l.GetCertificates() {

@@ -24,6 +24,7 @@ type daemon struct {
 	cfg     *config.Config
 	demo    *demoParts
 	log     *zap.Logger
+	level   *zap.AtomicLevel // of log
 	signals <-chan os.Signal // to end
 	hangups <-chan os.Signal // to reload
 	stdout  io.Writer
@@ -75,7 +76,7 @@ func (d *daemon) open(own *ownCertificate, ended []server.Ended) (*server.Server
 	notifier, sockets := service(d.env, d.origin.heir != nil, d.log)
 	o := server.Options{
 		Certificate: own.shown(),
-		Log:         d.log, Ended: ended, StateDir: stateDir(d.env), Version: version(), ConfigPath: d.flags.config,
+		Log:         d.log, Ended: ended, StateDir: stateDir(d.env), Version: version(), File: configFile(d.flags, d.env), Level: d.level,
 		Admin:   adminSocket(d.flags, d.cfg, d.env),
 		Systemd: notifier, Sockets: sockets,
 		Command: d.origin.reloads(d.flags), Heir: d.origin.heir,
@@ -101,7 +102,7 @@ func (d *daemon) run(ctx context.Context, s *server.Server, own *ownCertificate)
 		for waiting := true; waiting; {
 			select {
 			case sig := <-d.signals:
-				d.log.Info("draining", zap.Stringer("signal", sig), zap.Duration("at_most", time.Duration(d.cfg.Restart.Drain)))
+				d.log.Info("draining", zap.Stringer("signal", sig), zap.Duration("at_most", s.DrainTime()))
 				waiting = false
 			case <-replaced:
 				stopDemo() // the other process has one of its own
@@ -114,7 +115,7 @@ func (d *daemon) run(ctx context.Context, s *server.Server, own *ownCertificate)
 		}
 		stopDemo()
 		stop()
-		t := time.NewTimer(time.Duration(d.cfg.Restart.Drain))
+		t := time.NewTimer(s.DrainTime())
 		defer t.Stop()
 		select {
 		case <-d.signals:

@@ -114,14 +114,19 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	return f, nil
 }
 
-// change puts the flags about recording in force.
-func (f *flags) change(c *config.Capture) {
+// changed returns a configuration, which may be nil, with what the flags say of
+// recording in place of what it says itself.
+func (f *flags) changed(cfg *config.Config) *config.Config {
+	if cfg == nil {
+		return nil
+	}
 	if f.capture != "" {
-		c.Mode = f.capture
+		cfg.Capture.Mode = f.capture
 	}
 	if f.session != "" {
-		c.Session = f.session
+		cfg.Capture.Session = f.session
 	}
+	return cfg
 }
 
 // unlessOff is the address, or nothing if there is to be none.

@@ -17,11 +17,12 @@ import (
 )
 
 // newLogger writes to w: for people on a terminal, JSON for machines elsewhere,
-// with its level where the journal looks for it.
-func newLogger(c *config.Log, w io.Writer, env lookupEnv) *zap.Logger {
-	level, err := zapcore.ParseLevel(c.Level)
+// with its level where the journal looks for it. The least level that it writes
+// can be changed.
+func newLogger(c *config.Log, w io.Writer, env lookupEnv) (*zap.Logger, zap.AtomicLevel) {
+	level, err := zap.ParseAtomicLevel(c.Level)
 	if err != nil {
-		level = zapcore.InfoLevel // the configuration has been validated
+		level = zap.NewAtomicLevel() // the configuration has been validated
 	}
 	console := c.Format == "console" || c.Format == "auto" && terminal(w)
 	var encoder zapcore.Encoder
@@ -38,7 +39,7 @@ func newLogger(c *config.Log, w io.Writer, env lookupEnv) *zap.Logger {
 	if journaled(w, env) {
 		encoder = journalEncoder{encoder, buffer.NewPool()}
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)), level
 }
 
 func terminal(w io.Writer) bool {

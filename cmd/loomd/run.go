@@ -79,7 +79,6 @@ func start(ctx context.Context, origin *origin, args []string, env lookupEnv, st
 		return exitFailed, err
 	}
 	defer demo.close()
-	f.change(&cfg.Capture)
 	if f.check {
 		fmt.Fprintln(stdout, "ok")
 		return exitOK, nil
@@ -92,10 +91,10 @@ func start(ctx context.Context, origin *origin, args []string, env lookupEnv, st
 	if _, set := env("GOMAXPROCS"); !set {
 		defer scaleProcs()()
 	}
-	log := newLogger(&cfg.Log, stderr, env)
+	log, level := newLogger(&cfg.Log, stderr, env)
 	defer func() { _ = log.Sync() }() // a terminal cannot be synced, and says so
 	d := &daemon{
-		origin: origin, flags: f, env: env, cfg: cfg, demo: demo, log: log,
+		origin: origin, flags: f, env: env, cfg: cfg, demo: demo, log: log, level: &level,
 		signals: signals, hangups: hangups, stdout: stdout, stderr: stderr,
 	}
 	return exitOK, withFlag(d.serve(ctx), f)
@@ -141,15 +140,32 @@ func configuration(ctx context.Context, f *flags, env lookupEnv) (*demoParts, *c
 	switch {
 	case f.demo:
 		demo, cfg, err := newDemo(ctx, f)
-		return demo, cfg, "", err
+		return demo, f.changed(cfg), "", err
 	case f.config != "":
-		cfg, warnings, err := config.LoadWith(f.config, env, func(c *config.Config) []config.Finding {
-			return server.CheckFiles(c, time.Now(), f.check)
-		})
+		cfg, warnings, err := loadFile(f, env)
 		return nil, cfg, warnings.String(), err
 	default:
 		cfg, err := config.ForBackend(f.listen, f.backend, unlessOff(f.inspector), unlessOff(f.metrics))
-		return nil, cfg, "", err
+		return nil, f.changed(cfg), "", err
+	}
+}
+
+// loadFile reads the file that a flag names.
+func loadFile(f *flags, env lookupEnv) (*config.Config, config.Warnings, error) {
+	cfg, warnings, err := config.LoadWith(f.config, env, func(c *config.Config) []config.Finding {
+		return server.CheckFiles(c, time.Now(), f.check)
+	})
+	return f.changed(cfg), warnings, err
+}
+
+// configFile is the file that is applied when it changes; nil if there is none.
+func configFile(f *flags, env lookupEnv) *server.ConfigFile {
+	if f.config == "" {
+		return nil
+	}
+	return &server.ConfigFile{
+		Path: f.config,
+		Load: func() (*config.Config, config.Warnings, error) { return loadFile(f, env) },
 	}
 }
 

@@ -34,9 +34,10 @@ func TestJournalLevels(t *testing.T) {
 		if _, err := file.Seek(0, 0); err != nil {
 			t.Fatal(err)
 		}
-		log := newLogger(&config.Log{Level: "debug", Format: "json"}, file, func(name string) (string, bool) {
+		log, _ := newLogger(&config.Log{Level: "debug", Format: "json"}, file, func(name string) (string, bool) {
 			return stream, name == "JOURNAL_STREAM" && stream != ""
-		}).With(zap.Int("n", 1))
+		})
+		log = log.With(zap.Int("n", 1))
 		log.Debug("debug")
 		log.Info("info")
 		log.Warn("warn")

@@ -11,7 +11,7 @@ import (
 
 // view shows a saved capture until a signal ends it.
 func view(ctx context.Context, f *flags, env lookupEnv, signals <-chan os.Signal, stderr io.Writer) error {
-	log := newLogger(&config.Default().Log, stderr, env)
+	log, _ := newLogger(&config.Default().Log, stderr, env)
 	v, err := server.NewViewer(f.open, f.inspector, server.Options{Log: log, Version: version()})
 	if err != nil {
 		return withFlag(err, f)

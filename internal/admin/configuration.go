@@ -16,7 +16,7 @@ import (
 func (s *Server) GetConfig(context.Context, *loomv1.GetConfigRequest) (*loomv1.GetConfigResponse, error) {
 	v := s.opts.Panels.Config()
 	return &loomv1.GetConfigResponse{
-		Path: v.Path, Loaded: moment(v.Loaded), Text: v.Text, Error: v.Error, Hash: v.Hash,
+		Path: v.Path, Loaded: moment(v.Loaded), Text: v.Text, Error: v.Error, ErrorSince: moment(v.ErrorSince), Hash: v.Hash,
 	}, nil
 }
 
@@ -39,10 +39,28 @@ func (s *Server) DiffConfig(ctx context.Context, q *loomv1.DiffConfigRequest) (*
 	if len(wrong) > 0 {
 		return out, nil
 	}
-	if changes := config.Diff(s.opts.Running(), cfg); !changes.Empty() {
-		out.Changes = strings.Split(changes.String(), "\n")
-	}
+	out.Changes = lines(config.Diff(s.opts.Running(), cfg))
 	return out, nil
+}
+
+// Apply reads the file of the configuration again and puts it in force.
+func (s *Server) Apply(ctx context.Context, _ *loomv1.ApplyRequest) (*loomv1.ApplyResponse, error) {
+	changes, warnings, err := s.opts.Apply(ctx)
+	if wrong, ok := errors.AsType[config.Errors](err); ok {
+		return &loomv1.ApplyResponse{Errors: problems(wrong)}, nil
+	}
+	if err != nil {
+		return nil, failure(err)
+	}
+	return &loomv1.ApplyResponse{Warnings: problems(warnings), Changes: lines(changes)}, nil
+}
+
+// lines are those of changes; none if nothing differs.
+func lines(changes config.Changes) []string {
+	if changes.Empty() {
+		return nil
+	}
+	return strings.Split(changes.String(), "\n")
 }
 
 // parse reads a loom.yaml, one at a time: the tree of a large one is some fifty

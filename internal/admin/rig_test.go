@@ -44,8 +44,10 @@ type rig struct {
 	socket string
 	conn   *grpc.ClientConn
 	done   *fakeControl
-	stop   func()     // begins to end the service
-	served chan error // of Serve
+	// applied is what becomes of a file.
+	applied func() (config.Changes, config.Warnings, error)
+	stop    func()     // begins to end the service
+	served  chan error // of Serve
 }
 
 // fakeControl notes what it is told.
@@ -102,6 +104,7 @@ func newRig(t *testing.T, r rights, who ...process) *rig {
 		Log: zap.New(core), Counters: new(Counters), Panels: panels(cfg), Store: store, Control: g.done,
 		Records: inspector.NewRecords(inspector.RecordsOptions{Store: store, Decoder: decode.New(decode.Limits{}, nil), Schemas: cache}),
 		Running: func() *config.Config { return cfg },
+		Apply:   func(context.Context) (config.Changes, config.Warnings, error) { return g.applied() },
 		Env: func(name string) (string, bool) {
 			return "from-the-environment", name == "LOOM_TEST"
 		},

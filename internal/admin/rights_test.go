@@ -22,7 +22,7 @@ func TestNeeds(t *testing.T) {
 		"ListBreakers": readOnly, "GetConfig": readOnly, "ListCalls": readOnly, "GetCall": readOnly, "WatchCalls": readOnly,
 		"CheckConfig": trust, "DiffConfig": trust,
 		"DrainEndpoint": change, "UndrainEndpoint": change, "ControlBreaker": change, "ReplayCall": change,
-		"SetCaptureMode": change, "Profile": change, "Reload": change, "GetInspectorURL": change,
+		"SetCaptureMode": change, "Profile": change, "Reload": change, "GetInspectorURL": change, "Apply": change,
 	}
 	got := map[string]need{}
 	for _, name := range methods() {
@@ -120,8 +120,8 @@ func TestReader(t *testing.T) {
 		t.Errorf("a reader changed something: %v", g.done.told)
 	}
 	st, err := g.GetStatus(within(t), &loomv1.GetStatusRequest{})
-	if n := g.server.opts.Counters.Denied.Load(); err != nil || !st.GetReadOnly() || n != 10 {
-		t.Errorf("status says %v, read only %v, denied %d; want 10", err, st.GetReadOnly(), n)
+	if n := g.server.opts.Counters.Denied.Load(); err != nil || !st.GetReadOnly() || n != 11 {
+		t.Errorf("status says %v, read only %v, denied %d; want 11", err, st.GetReadOnly(), n)
 	}
 	if g.log.FilterMessage("admin change").Len() > 0 {
 		t.Error("a change is logged that was none")

@@ -64,6 +64,9 @@ type Options struct {
 	Control Control
 	// Running returns the configuration in force.
 	Running func() *config.Config
+	// Apply reads the configuration again and puts it in force. Its error may be
+	// a config.Errors or a *RefusedError.
+	Apply func(context.Context) (config.Changes, config.Warnings, error)
 	// Env looks up what a configuration that is checked refers to.
 	Env func(string) (string, bool)
 	// Look examines what it refers to, such as files; nil: nobody looks.

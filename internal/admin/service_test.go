@@ -14,9 +14,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	loomv1 "loom/api/loom/v1"
+	"loom/internal/config"
 )
 
 func TestShow(t *testing.T) {
@@ -139,6 +141,38 @@ func TestConfig(t *testing.T) {
 	diff, err := g.DiffConfig(ctx, &loomv1.DiffConfigRequest{Name: "new.yaml", Text: []byte(wrong)})
 	if err != nil || len(diff.GetErrors()) != 1 || len(diff.GetChanges()) > 0 {
 		t.Errorf("diff of what is none: %v, %v", diff, err)
+	}
+}
+
+// What becomes of the file is told: changes, mistakes, or why it cannot be.
+func TestApply(t *testing.T) {
+	g := newRig(t, everybody())
+	running := parse(t, runningText)
+	other := parse(t, strings.Replace(runningText, "9999", "8888", 1))
+	_, _, wrong := config.Parse("loom.yaml", []byte("what: is this"), func(string) (string, bool) { return "", false })
+	for _, test := range []struct {
+		name    string
+		applied func() (config.Changes, config.Warnings, error)
+		changes string
+		errors  int
+		code    codes.Code
+	}{
+		{"changes", func() (config.Changes, config.Warnings, error) { return config.Diff(running, other), nil, nil },
+			"~ listener plain: address: 127.0.0.1:9999 -> 127.0.0.1:8888", 0, codes.OK},
+		{"nothing", func() (config.Changes, config.Warnings, error) { return config.Changes{}, nil, nil }, "", 0, codes.OK},
+		{"mistakes", func() (config.Changes, config.Warnings, error) { return config.Changes{}, nil, wrong }, "", 4, codes.OK},
+		{"refused", func() (config.Changes, config.Warnings, error) {
+			return config.Changes{}, nil, &RefusedError{"run 'loomctl reload'"}
+		}, "", 0, codes.FailedPrecondition},
+	} {
+		g.applied = test.applied
+		a, err := g.Apply(within(t), &loomv1.ApplyRequest{})
+		if status.Code(err) != test.code || strings.Join(a.GetChanges(), "\n") != test.changes || len(a.GetErrors()) != test.errors {
+			t.Errorf("%s: %v, %v", test.name, a, err)
+		}
+	}
+	if n := g.log.FilterMessage("admin change").Len(); n != 4 {
+		t.Errorf("%d lines of who did it, want 4", n)
 	}
 }
 

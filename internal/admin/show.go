@@ -16,10 +16,10 @@ import (
 
 // GetStatus says which process this is and how it is doing.
 func (s *Server) GetStatus(ctx context.Context, _ *loomv1.GetStatusRequest) (*loomv1.GetStatusResponse, error) {
-	v, c, cfg := s.opts.Panels.Status(), s.opts.Store.Stats(), s.opts.Running()
+	v, c, cfg, shown := s.opts.Panels.Status(), s.opts.Store.Stats(), s.opts.Running(), s.opts.Panels.Config()
 	out := &loomv1.GetStatusResponse{
 		Version: v.Version, GoVersion: v.Go, Pid: int32(v.PID), Generation: v.Generation, Started: timestamppb.New(v.Started),
-		ConfigPath: s.opts.Panels.Config().Path,
+		ConfigPath: shown.Path, ConfigProblem: shown.Error, ConfigProblemSince: moment(shown.ErrorSince),
 		Capture: &loomv1.CaptureStatus{
 			Mode: modeOf(c.Mode), Seen: c.Seen, Kept: uint64(c.Kept), Open: uint64(c.Open), Dropped: c.Dropped, Bytes: uint64(c.Bytes),
 		},

@@ -11,9 +11,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxFile bounds a file: 10,000 routes fit, and so does the memory that the
+// MaxFile bounds a file: 10,000 routes fit, and so does the memory that the
 // node tree takes, some fifty times the size of the file.
-const maxFile = 1 << 20
+const MaxFile = 1 << 20
 
 // document is a file as text and as a tree of nodes.
 type document struct {
@@ -39,8 +39,8 @@ func (d *document) width(line int) int {
 func parseDocument(name string, src []byte) (*document, *problems) {
 	doc := &document{name: name, lines: []string{""}, widths: map[int]int{}}
 	p := &problems{doc: doc}
-	if len(src) > maxFile {
-		p.add(1, 1, fmt.Sprintf("the file is larger than %s", Size(maxFile)), "is it the right file?")
+	if len(src) > MaxFile {
+		p.add(1, 1, fmt.Sprintf("the file is larger than %s", Size(MaxFile)), "is it the right file?")
 		return doc, p
 	}
 	doc.lines = strings.Split(string(src), "\n")

@@ -29,7 +29,7 @@ func TestLargeFileIsNotParsed(t *testing.T) {
 func TestLargestFile(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("listeners: [{name: plain, address: \":9999\"}]\nbackends: {users: {targets: [\"localhost:50051\"]}}\nroutes:\n")
-	for i := 0; b.Len() < maxFile-200; i++ {
+	for i := 0; b.Len() < MaxFile-200; i++ {
 		fmt.Fprintf(&b, "- {name: route-%d, match: {service: acme.users.v1.Users%d}, backend: users}\n", i, i)
 	}
 	start := time.Now()
@@ -49,7 +49,7 @@ func TestLargestFile(t *testing.T) {
 // are few enough to read.
 func TestFilesThatWantToKeepLoomdBusy(t *testing.T) {
 	const head = "listeners: [{name: plain, address: \":9999\"}]\n"
-	repeat := func(s string) string { return strings.Repeat(s, (maxFile-1000)/len(s)) }
+	repeat := func(s string) string { return strings.Repeat(s, (MaxFile-1000)/len(s)) }
 	var backends, merges, anchors, deep strings.Builder
 	for i := range 9000 {
 		fmt.Fprintf(&backends, "  backend-number-%d: {targets: *t}\n", i)
@@ -71,7 +71,7 @@ func TestFilesThatWantToKeepLoomdBusy(t *testing.T) {
 		{"question marks", repeat("? "), "nested too deeply"},
 		{"comments", repeat("#\n") + "a: b\n", "unknown key"},
 		{"comments in a list", "listeners:\n" + repeat("- a\n# b\n"), "want a mapping"},
-		{"unknown keys", distinctLines(maxFile - 1000), "unknown key"},
+		{"unknown keys", distinctLines(MaxFile - 1000), "unknown key"},
 		{"references to nothing", head + "backends:\n" + lines("  b%08d: {targets: [\"localhost:1\"]}\n", 10_000) + "routes:\n" + lines("- {name: r%d, backend: b1%08d}\n", 10_000), "there is no backend"},
 		{"one address", "listeners:\n" + lines("- {name: r%d, address: \"10.0.%d.1:99\"}\n", 20_000) + "backends: {}\n", "is neither a host name"},
 		{"quotes", repeat("'") + "'", "a quote is not closed"},
@@ -82,7 +82,7 @@ func TestFilesThatWantToKeepLoomdBusy(t *testing.T) {
 		{"document markers", repeat("---\n"), "a second YAML document begins here"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if len(test.text) > maxFile {
+			if len(test.text) > MaxFile {
 				t.Fatalf("the text has %d bytes and would be refused for that", len(test.text))
 			}
 			start := time.Now()

@@ -34,7 +34,7 @@ func LoadWith(path string, env func(string) (string, bool), look Look) (*Config,
 	if err != nil {
 		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
-	src, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	src, err := io.ReadAll(io.LimitReader(file, MaxFile+1))
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
 	}

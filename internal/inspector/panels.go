@@ -138,6 +138,8 @@ type ConfigView struct {
 	Loaded time.Time `json:"loaded"`
 	Text   string    `json:"text"`  // with secrets left out
 	Error  string    `json:"error"` // why a newer one was refused; empty if none was
+	// ErrorSince is since when that is known.
+	ErrorSince time.Time `json:"errorSince,omitzero"`
 }
 
 // hashBytes is how much of the hash of a configuration is shown: enough to tell

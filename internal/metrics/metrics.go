@@ -32,6 +32,7 @@ type Options struct {
 	Draining func() map[int]int
 	Capture  func() Capture // at each scrape; nil: nothing is recorded
 	Limits   []Limit
+	Config   func() Config // at each scrape; nil: nothing is reported
 	// Breakers are the circuit breakers, at each scrape; nil: there are none.
 	// BreakerStates are the names of all states that one may have.
 	Breakers      func() []Breaker
@@ -107,6 +108,9 @@ func New(o Options) (*Metrics, error) {
 	}
 	if o.Capture != nil {
 		all = append(all, newCaptureCollector(o.Capture))
+	}
+	if o.Config != nil {
+		all = append(all, configCollector{o.Config})
 	}
 	if o.Breakers != nil {
 		all = append(all, newBreakerCollector(o.Breakers, o.BreakerStates))

@@ -33,6 +33,7 @@ func (s *Server) openAdmin(w *watch, cfg *config.Config, o Options, panels inspe
 		Counters: &s.counters.Admin,
 		Panels:   panels, Records: w.records, Store: w.store, Control: controls{s},
 		Running:      func() *config.Config { return s.now().cfg },
+		Apply:        s.applyFor,
 		Env:          os.LookupEnv,
 		Look:         func(c *config.Config) []config.Finding { return CheckFiles(c, time.Now(), true) },
 		InspectorURL: s.InspectorURL,
@@ -66,6 +67,15 @@ func (a *administration) close() error {
 		return err
 	}
 	return nil
+}
+
+// applyFor applies the file for an operator.
+func (s *Server) applyFor(ctx context.Context) (config.Changes, config.Warnings, error) {
+	done, err := s.ApplyFile(ctx)
+	if _, wrong := errors.AsType[config.Errors](err); err != nil && !wrong {
+		err = &admin.RefusedError{Why: err.Error()}
+	}
+	return done.Changes, done.Warnings, err
 }
 
 // controls does what operators ask for.

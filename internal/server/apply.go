@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"loom/internal/config"
 	"loom/internal/h2"
@@ -30,17 +31,19 @@ func (e *FixedError) Error() string {
 	return strings.Join(all, ", ") + " cannot be changed in a running process: run 'loomctl reload'"
 }
 
-// fixedKeys are those that a running process cannot change. Which socket
-// operators use is agreed between processes, and loggers that were made keep
-// their format.
-func fixedKeys() []string { return []string{"admin.socket", "log.format"} }
+// fixedKeys are those that a running process cannot change, and what is below
+// them. Which socket operators use is agreed between processes, and loggers that
+// were made keep their format.
+func fixedKeys() []string {
+	return []string{"admin", "log.format", "capture", "inspector", "metrics"}
+}
 
 // refuse returns the error of changes that include a fixed key.
 func refuse(all config.Changes) error {
 	var fixed []config.FieldChange
 	for _, f := range all.Settings {
 		for _, key := range fixedKeys() {
-			if f.Path == key {
+			if f.Path == key || strings.HasPrefix(f.Path, key+".") {
 				fixed = append(fixed, f)
 			}
 		}
@@ -145,7 +148,17 @@ func (c *change) limits() {
 	if is.TLSHandshakes == c.was.cfg.Limits.TLSHandshakes {
 		c.next.reception.handshakes = c.was.reception.handshakes // those that go on count
 	}
-	c.then(func(*h2.Batch) { s.budget.SetLimit(bufferedTotal(is)) })
+	c.then(func(*h2.Batch) {
+		s.budget.SetLimit(bufferedTotal(is))
+		s.setLevel(c.next.cfg.Log.Level)
+	})
+}
+
+// setLevel changes the least important kind of line that is logged.
+func (s *Server) setLevel(name string) {
+	if level, err := zapcore.ParseLevel(name); err == nil && s.opts.Level != nil {
+		s.opts.Level.SetLevel(level)
+	}
 }
 
 // rules has the relay carry calls by the new configuration. It is where the

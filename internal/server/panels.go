@@ -63,14 +63,19 @@ func (s *Server) panels(o Options, generation uint64) inspector.Panels {
 		Routes:   s.routeViews,
 		Backends: s.backendViews,
 		Breakers: s.breakerViews,
-		Config:   func() inspector.ConfigView { return s.configView(o.ConfigPath) },
+		Config:   s.configView,
 		Status:   func() inspector.StatusView { return s.statusView(o, generation, started) },
 	}
 }
 
-func (s *Server) configView(path string) inspector.ConfigView {
+func (s *Server) configView() inspector.ConfigView {
 	v := s.now().shown
-	v.Path = path
+	if s.opts.File != nil {
+		v.Path = s.opts.File.Path
+	}
+	if p := s.config.problem.Load(); p != nil {
+		v.Error, v.ErrorSince = p.text, p.since
+	}
 	return v
 }
 

@@ -60,7 +60,7 @@ routes:
   - {name: rest, backends: [{name: up, weight: 3}, {name: down, weight: 0}]}
 `
 	r := serve(t, text)
-	p := r.panels(Options{Version: "v1", ConfigPath: "loom.yaml"}, 5)
+	p := r.panels(Options{Version: "v1"}, 5)
 	wantBackend(t, p, "up", "idle", 0)
 
 	cc := r.client(0)
@@ -89,7 +89,7 @@ routes:
 		routes[2].Match != "every call" || routes[2].Load.Calls != 1 || len(routes[2].Backends) != 2 {
 		t.Errorf("routes %+v", routes)
 	}
-	if c := p.Config(); c.Path != "loom.yaml" || c.Text == "" || c.Loaded.IsZero() {
+	if c := p.Config(); c.Path != "" || c.Text == "" || c.Loaded.IsZero() {
 		t.Errorf("configuration %+v", c)
 	}
 	s := p.Status()

@@ -36,6 +36,7 @@ func (s *Server) openMonitor(store *capture.Store, cfg *config.Config, o Options
 		Draining: func() map[int]int { return s.ledger.Levels(levelCalls) },
 		Capture:  func() metrics.Capture { return captureFigures(store.Stats()) },
 		Limits:   s.limitFigures(),
+		Config:   s.configFigures,
 		Breakers: s.breakerFigures, BreakerStates: breakerStates(),
 		Backends: s.backendFigures, EndpointStates: endpointStates(),
 	})
@@ -54,6 +55,12 @@ func captureFigures(st capture.Stats) metrics.Capture {
 	return metrics.Capture{
 		Seen: st.Seen, Kept: st.Kept, Open: st.Open, Bytes: st.Bytes,
 		Calls: st.Dropped, Messages: st.NoRoom, Unredacted: st.Unredacted, Unshown: st.Unshown, Session: st.Session,
+	}
+}
+
+func (s *Server) configFigures() metrics.Config {
+	return metrics.Config{
+		Problem: s.config.problem.Load() != nil, Applied: s.config.applied.Load(), Refused: s.config.refused.Load(), Since: s.now().shown.Loaded,
 	}
 }
 

@@ -33,8 +33,13 @@ type Options struct {
 	// Certificate is what listeners without tls of their own show, in place of
 	// clear text; nil: there is none.
 	Certificate *tls.Certificate
-	// Version and ConfigPath are shown to people.
-	Version, ConfigPath string
+	// Version is shown to people.
+	Version string
+	// File is where the configuration came from, and is applied again when it
+	// changes; nil: it came from flags.
+	File *ConfigFile
+	// Level is that of Log, which a configuration may change; nil: none can.
+	Level *zap.AtomicLevel
 	// Admin is where operators reach this loomd.
 	Admin AdminSocket
 	// Command is how this process was started: a reload starts another one
@@ -98,6 +103,8 @@ type Server struct {
 
 	applying sync.Mutex // held by who changes what is in force; comes before all others
 	serving  bool       // guarded by applying: something may be applied
+	reading  sync.Mutex // held by who reads the file and applies it; comes before applying
+	config   configState
 }
 
 // New builds what cfg describes and binds its listeners.
@@ -254,8 +261,11 @@ func (s *Server) Serve(ctx, cut context.Context) error {
 	s.settled(true)
 	s.watch.ready()
 	attended := s.attend(serving)
+	var tending sync.WaitGroup
+	tending.Go(func() { s.tend(serving) })
 	next := s.takeReloads(serving)
 	stopServing()
+	tending.Wait()
 	s.settled(false)
 	attended()
 	s.closeListeners()
@@ -318,6 +328,10 @@ func (s *Server) end(cut context.Context) {
 	}
 	s.generations.rest()
 }
+
+// DrainTime is how long open calls may go on when the server is told to stop,
+// as the configuration in force has it.
+func (s *Server) DrainTime() time.Duration { return time.Duration(s.now().cfg.Restart.Drain) }
 
 // settled says whether other configurations may be applied from now on. It
 // waits for one that is on its way.

@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 					e.Setenv("PATH", tools+string(os.PathListSeparator)+e.Getenv("PATH"))
 					return nil
 				},
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){"loomctl": w.script, "stable": w.stable, "id": w.id},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){"loomctl": w.script, "stable": w.stable, "id": w.id, "edit": w.edit},
 			})
 		})
 	}
@@ -66,6 +66,18 @@ func (w *world) script(ts *testscript.TestScript, neg bool, args []string) {
 	if got := command.ProcessState.ExitCode(); got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+// edit is the command that replaces a text in the file that loomd was started
+// with, and nothing else: edit OLD NEW, where \n begins a line. Without arguments it is as it was.
+func (w *world) edit(ts *testscript.TestScript, neg bool, args []string) {
+	text := w.config()
+	if len(args) == 2 && strings.Contains(text, args[0]) {
+		text = strings.Replace(text, args[0], strings.ReplaceAll(args[1], `\n`, "\n"), 1)
+	} else if neg || len(args) > 0 {
+		ts.Fatalf("usage: edit OLD NEW, of which OLD is in the file")
+	}
+	ts.Check(os.WriteFile(w.confFile, []byte(text), 0o600))
 }
 
 // stable is the command that waits until all five calls are counted.

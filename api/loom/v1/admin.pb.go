@@ -319,9 +319,13 @@ type GetStatusResponse struct {
 	Backends uint32 `protobuf:"varint,14,opt,name=backends,proto3" json:"backends,omitempty"`
 	// The processes of this loomd: the one that serves, and those that it was
 	// reloaded from and that still drain, the youngest first.
-	Generations   []*Generation `protobuf:"bytes,15,rep,name=generations,proto3" json:"generations,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Generations []*Generation `protobuf:"bytes,15,rep,name=generations,proto3" json:"generations,omitempty"`
+	// Why the file of the configuration is not in force as it is, and since when
+	// that is known; empty if it is.
+	ConfigProblem      string                 `protobuf:"bytes,16,opt,name=config_problem,json=configProblem,proto3" json:"config_problem,omitempty"`
+	ConfigProblemSince *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=config_problem_since,json=configProblemSince,proto3" json:"config_problem_since,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
@@ -455,6 +459,20 @@ func (x *GetStatusResponse) GetBackends() uint32 {
 func (x *GetStatusResponse) GetGenerations() []*Generation {
 	if x != nil {
 		return x.Generations
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetConfigProblem() string {
+	if x != nil {
+		return x.ConfigProblem
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetConfigProblemSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ConfigProblemSince
 	}
 	return nil
 }
@@ -2441,7 +2459,9 @@ type GetConfigResponse struct {
 	// Why a newer file was refused; empty if none was.
 	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	// Of text: equal texts have equal ones.
-	Hash          string `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
+	Hash string `protobuf:"bytes,5,opt,name=hash,proto3" json:"hash,omitempty"`
+	// Since when that error is known.
+	ErrorSince    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=error_since,json=errorSince,proto3" json:"error_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2511,6 +2531,115 @@ func (x *GetConfigResponse) GetHash() string {
 	return ""
 }
 
+func (x *GetConfigResponse) GetErrorSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ErrorSince
+	}
+	return nil
+}
+
+// ApplyRequest asks for nothing in particular.
+type ApplyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyRequest) Reset() {
+	*x = ApplyRequest{}
+	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyRequest) ProtoMessage() {}
+
+func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
+func (*ApplyRequest) Descriptor() ([]byte, []int) {
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{34}
+}
+
+// ApplyResponse says what became of it. Nothing was applied if errors is not
+// empty.
+type ApplyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is wrong with the file.
+	Errors []*ConfigProblem `protobuf:"bytes,1,rep,name=errors,proto3" json:"errors,omitempty"`
+	// What is allowed and hardly meant.
+	Warnings []*ConfigProblem `protobuf:"bytes,2,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// What differs now, a line each, as DiffConfig has it; empty if nothing does.
+	Changes       []string `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyResponse) Reset() {
+	*x = ApplyResponse{}
+	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyResponse) ProtoMessage() {}
+
+func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
+func (*ApplyResponse) Descriptor() ([]byte, []int) {
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ApplyResponse) GetErrors() []*ConfigProblem {
+	if x != nil {
+		return x.Errors
+	}
+	return nil
+}
+
+func (x *ApplyResponse) GetWarnings() []*ConfigProblem {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *ApplyResponse) GetChanges() []string {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
 // CheckConfigRequest is a loom.yaml.
 type CheckConfigRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2524,7 +2653,7 @@ type CheckConfigRequest struct {
 
 func (x *CheckConfigRequest) Reset() {
 	*x = CheckConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	mi := &file_loom_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +2665,7 @@ func (x *CheckConfigRequest) String() string {
 func (*CheckConfigRequest) ProtoMessage() {}
 
 func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[34]
+	mi := &file_loom_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +2678,7 @@ func (x *CheckConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigRequest.ProtoReflect.Descriptor instead.
 func (*CheckConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CheckConfigRequest) GetName() string {
@@ -2579,7 +2708,7 @@ type CheckConfigResponse struct {
 
 func (x *CheckConfigResponse) Reset() {
 	*x = CheckConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	mi := &file_loom_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +2720,7 @@ func (x *CheckConfigResponse) String() string {
 func (*CheckConfigResponse) ProtoMessage() {}
 
 func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[35]
+	mi := &file_loom_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +2733,7 @@ func (x *CheckConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckConfigResponse.ProtoReflect.Descriptor instead.
 func (*CheckConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CheckConfigResponse) GetErrors() []*ConfigProblem {
@@ -2638,7 +2767,7 @@ type ConfigProblem struct {
 
 func (x *ConfigProblem) Reset() {
 	*x = ConfigProblem{}
-	mi := &file_loom_v1_admin_proto_msgTypes[36]
+	mi := &file_loom_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +2779,7 @@ func (x *ConfigProblem) String() string {
 func (*ConfigProblem) ProtoMessage() {}
 
 func (x *ConfigProblem) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[36]
+	mi := &file_loom_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +2792,7 @@ func (x *ConfigProblem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigProblem.ProtoReflect.Descriptor instead.
 func (*ConfigProblem) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ConfigProblem) GetLine() int32 {
@@ -2714,7 +2843,7 @@ type DiffConfigRequest struct {
 
 func (x *DiffConfigRequest) Reset() {
 	*x = DiffConfigRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[37]
+	mi := &file_loom_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +2855,7 @@ func (x *DiffConfigRequest) String() string {
 func (*DiffConfigRequest) ProtoMessage() {}
 
 func (x *DiffConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[37]
+	mi := &file_loom_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +2868,7 @@ func (x *DiffConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffConfigRequest.ProtoReflect.Descriptor instead.
 func (*DiffConfigRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DiffConfigRequest) GetName() string {
@@ -2770,7 +2899,7 @@ type DiffConfigResponse struct {
 
 func (x *DiffConfigResponse) Reset() {
 	*x = DiffConfigResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[38]
+	mi := &file_loom_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +2911,7 @@ func (x *DiffConfigResponse) String() string {
 func (*DiffConfigResponse) ProtoMessage() {}
 
 func (x *DiffConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[38]
+	mi := &file_loom_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +2924,7 @@ func (x *DiffConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffConfigResponse.ProtoReflect.Descriptor instead.
 func (*DiffConfigResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DiffConfigResponse) GetErrors() []*ConfigProblem {
@@ -2826,7 +2955,7 @@ type ListCallsRequest struct {
 
 func (x *ListCallsRequest) Reset() {
 	*x = ListCallsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[39]
+	mi := &file_loom_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +2967,7 @@ func (x *ListCallsRequest) String() string {
 func (*ListCallsRequest) ProtoMessage() {}
 
 func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[39]
+	mi := &file_loom_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +2980,7 @@ func (x *ListCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsRequest.ProtoReflect.Descriptor instead.
 func (*ListCallsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListCallsRequest) GetFilter() string {
@@ -2881,7 +3010,7 @@ type ListCallsResponse struct {
 
 func (x *ListCallsResponse) Reset() {
 	*x = ListCallsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[40]
+	mi := &file_loom_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2893,7 +3022,7 @@ func (x *ListCallsResponse) String() string {
 func (*ListCallsResponse) ProtoMessage() {}
 
 func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[40]
+	mi := &file_loom_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2906,7 +3035,7 @@ func (x *ListCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallsResponse.ProtoReflect.Descriptor instead.
 func (*ListCallsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListCallsResponse) GetCalls() []*CallSummary {
@@ -2933,7 +3062,7 @@ type GetCallRequest struct {
 
 func (x *GetCallRequest) Reset() {
 	*x = GetCallRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[41]
+	mi := &file_loom_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3074,7 @@ func (x *GetCallRequest) String() string {
 func (*GetCallRequest) ProtoMessage() {}
 
 func (x *GetCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[41]
+	mi := &file_loom_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3087,7 @@ func (x *GetCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallRequest.ProtoReflect.Descriptor instead.
 func (*GetCallRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetCallRequest) GetId() string {
@@ -2987,7 +3116,7 @@ type GetCallResponse struct {
 
 func (x *GetCallResponse) Reset() {
 	*x = GetCallResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[42]
+	mi := &file_loom_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +3128,7 @@ func (x *GetCallResponse) String() string {
 func (*GetCallResponse) ProtoMessage() {}
 
 func (x *GetCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[42]
+	mi := &file_loom_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +3141,7 @@ func (x *GetCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallResponse.ProtoReflect.Descriptor instead.
 func (*GetCallResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetCallResponse) GetCall() *Call {
@@ -3072,7 +3201,7 @@ type DecodedMessage struct {
 
 func (x *DecodedMessage) Reset() {
 	*x = DecodedMessage{}
-	mi := &file_loom_v1_admin_proto_msgTypes[43]
+	mi := &file_loom_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +3213,7 @@ func (x *DecodedMessage) String() string {
 func (*DecodedMessage) ProtoMessage() {}
 
 func (x *DecodedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[43]
+	mi := &file_loom_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +3226,7 @@ func (x *DecodedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecodedMessage.ProtoReflect.Descriptor instead.
 func (*DecodedMessage) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DecodedMessage) GetDirection() Direction {
@@ -3162,7 +3291,7 @@ type WatchCallsRequest struct {
 
 func (x *WatchCallsRequest) Reset() {
 	*x = WatchCallsRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[44]
+	mi := &file_loom_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3174,7 +3303,7 @@ func (x *WatchCallsRequest) String() string {
 func (*WatchCallsRequest) ProtoMessage() {}
 
 func (x *WatchCallsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[44]
+	mi := &file_loom_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3187,7 +3316,7 @@ func (x *WatchCallsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCallsRequest.ProtoReflect.Descriptor instead.
 func (*WatchCallsRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *WatchCallsRequest) GetFilter() string {
@@ -3218,7 +3347,7 @@ type WatchCallsResponse struct {
 
 func (x *WatchCallsResponse) Reset() {
 	*x = WatchCallsResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[45]
+	mi := &file_loom_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3230,7 +3359,7 @@ func (x *WatchCallsResponse) String() string {
 func (*WatchCallsResponse) ProtoMessage() {}
 
 func (x *WatchCallsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[45]
+	mi := &file_loom_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3243,7 +3372,7 @@ func (x *WatchCallsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchCallsResponse.ProtoReflect.Descriptor instead.
 func (*WatchCallsResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *WatchCallsResponse) GetCalls() []*CallSummary {
@@ -3277,7 +3406,7 @@ type ReplayCallRequest struct {
 
 func (x *ReplayCallRequest) Reset() {
 	*x = ReplayCallRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[46]
+	mi := &file_loom_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3289,7 +3418,7 @@ func (x *ReplayCallRequest) String() string {
 func (*ReplayCallRequest) ProtoMessage() {}
 
 func (x *ReplayCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[46]
+	mi := &file_loom_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3302,7 +3431,7 @@ func (x *ReplayCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallRequest.ProtoReflect.Descriptor instead.
 func (*ReplayCallRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ReplayCallRequest) GetId() string {
@@ -3355,7 +3484,7 @@ type ReplayCallResponse struct {
 
 func (x *ReplayCallResponse) Reset() {
 	*x = ReplayCallResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[47]
+	mi := &file_loom_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3496,7 @@ func (x *ReplayCallResponse) String() string {
 func (*ReplayCallResponse) ProtoMessage() {}
 
 func (x *ReplayCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[47]
+	mi := &file_loom_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3509,7 @@ func (x *ReplayCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallResponse.ProtoReflect.Descriptor instead.
 func (*ReplayCallResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ReplayCallResponse) GetId() string {
@@ -3427,7 +3556,7 @@ type JSONChange struct {
 
 func (x *JSONChange) Reset() {
 	*x = JSONChange{}
-	mi := &file_loom_v1_admin_proto_msgTypes[48]
+	mi := &file_loom_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3439,7 +3568,7 @@ func (x *JSONChange) String() string {
 func (*JSONChange) ProtoMessage() {}
 
 func (x *JSONChange) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[48]
+	mi := &file_loom_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3452,7 +3581,7 @@ func (x *JSONChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JSONChange.ProtoReflect.Descriptor instead.
 func (*JSONChange) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *JSONChange) GetPath() string {
@@ -3493,7 +3622,7 @@ type SetCaptureModeRequest struct {
 
 func (x *SetCaptureModeRequest) Reset() {
 	*x = SetCaptureModeRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[49]
+	mi := &file_loom_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3505,7 +3634,7 @@ func (x *SetCaptureModeRequest) String() string {
 func (*SetCaptureModeRequest) ProtoMessage() {}
 
 func (x *SetCaptureModeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[49]
+	mi := &file_loom_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3518,7 +3647,7 @@ func (x *SetCaptureModeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCaptureModeRequest.ProtoReflect.Descriptor instead.
 func (*SetCaptureModeRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SetCaptureModeRequest) GetMode() CaptureMode {
@@ -3538,7 +3667,7 @@ type SetCaptureModeResponse struct {
 
 func (x *SetCaptureModeResponse) Reset() {
 	*x = SetCaptureModeResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[50]
+	mi := &file_loom_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +3679,7 @@ func (x *SetCaptureModeResponse) String() string {
 func (*SetCaptureModeResponse) ProtoMessage() {}
 
 func (x *SetCaptureModeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[50]
+	mi := &file_loom_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +3692,7 @@ func (x *SetCaptureModeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCaptureModeResponse.ProtoReflect.Descriptor instead.
 func (*SetCaptureModeResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SetCaptureModeResponse) GetBefore() CaptureMode {
@@ -3585,7 +3714,7 @@ type ProfileRequest struct {
 
 func (x *ProfileRequest) Reset() {
 	*x = ProfileRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[51]
+	mi := &file_loom_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3597,7 +3726,7 @@ func (x *ProfileRequest) String() string {
 func (*ProfileRequest) ProtoMessage() {}
 
 func (x *ProfileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[51]
+	mi := &file_loom_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3610,7 +3739,7 @@ func (x *ProfileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileRequest.ProtoReflect.Descriptor instead.
 func (*ProfileRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ProfileRequest) GetKind() ProfileKind {
@@ -3637,7 +3766,7 @@ type ProfileResponse struct {
 
 func (x *ProfileResponse) Reset() {
 	*x = ProfileResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[52]
+	mi := &file_loom_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3649,7 +3778,7 @@ func (x *ProfileResponse) String() string {
 func (*ProfileResponse) ProtoMessage() {}
 
 func (x *ProfileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[52]
+	mi := &file_loom_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3662,7 +3791,7 @@ func (x *ProfileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProfileResponse.ProtoReflect.Descriptor instead.
 func (*ProfileResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ProfileResponse) GetData() []byte {
@@ -3681,7 +3810,7 @@ type GetInspectorURLRequest struct {
 
 func (x *GetInspectorURLRequest) Reset() {
 	*x = GetInspectorURLRequest{}
-	mi := &file_loom_v1_admin_proto_msgTypes[53]
+	mi := &file_loom_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3693,7 +3822,7 @@ func (x *GetInspectorURLRequest) String() string {
 func (*GetInspectorURLRequest) ProtoMessage() {}
 
 func (x *GetInspectorURLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[53]
+	mi := &file_loom_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3706,7 +3835,7 @@ func (x *GetInspectorURLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInspectorURLRequest.ProtoReflect.Descriptor instead.
 func (*GetInspectorURLRequest) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 // GetInspectorURLResponse is where to look.
@@ -3719,7 +3848,7 @@ type GetInspectorURLResponse struct {
 
 func (x *GetInspectorURLResponse) Reset() {
 	*x = GetInspectorURLResponse{}
-	mi := &file_loom_v1_admin_proto_msgTypes[54]
+	mi := &file_loom_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3731,7 +3860,7 @@ func (x *GetInspectorURLResponse) String() string {
 func (*GetInspectorURLResponse) ProtoMessage() {}
 
 func (x *GetInspectorURLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_loom_v1_admin_proto_msgTypes[54]
+	mi := &file_loom_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3744,7 +3873,7 @@ func (x *GetInspectorURLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInspectorURLResponse.ProtoReflect.Descriptor instead.
 func (*GetInspectorURLResponse) Descriptor() ([]byte, []int) {
-	return file_loom_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_loom_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GetInspectorURLResponse) GetUrl() string {
@@ -3759,7 +3888,7 @@ var File_loom_v1_admin_proto protoreflect.FileDescriptor
 const file_loom_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x13loom/v1/admin.proto\x12\aloom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12loom/v1/call.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xb1\x04\n" +
+	"\x10GetStatusRequest\"\xa6\x05\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
@@ -3782,7 +3911,9 @@ const file_loom_v1_admin_proto_rawDesc = "" +
 	"\tread_only\x18\f \x01(\bR\breadOnly\x12\x16\n" +
 	"\x06routes\x18\r \x01(\rR\x06routes\x12\x1a\n" +
 	"\bbackends\x18\x0e \x01(\rR\bbackends\x125\n" +
-	"\vgenerations\x18\x0f \x03(\v2\x13.loom.v1.GenerationR\vgenerations\"\xd0\x01\n" +
+	"\vgenerations\x18\x0f \x03(\v2\x13.loom.v1.GenerationR\vgenerations\x12%\n" +
+	"\x0econfig_problem\x18\x10 \x01(\tR\rconfigProblem\x12L\n" +
+	"\x14config_problem_since\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\x12configProblemSince\"\xd0\x01\n" +
 	"\n" +
 	"Generation\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
@@ -3915,13 +4046,20 @@ const file_loom_v1_admin_proto_rawDesc = "" +
 	"\x06action\x18\x02 \x01(\x0e2\x16.loom.v1.BreakerActionR\x06action\"D\n" +
 	"\x16ControlBreakerResponse\x12*\n" +
 	"\abreaker\x18\x01 \x01(\v2\x10.loom.v1.BreakerR\abreaker\"\x12\n" +
-	"\x10GetConfigRequest\"\x99\x01\n" +
+	"\x10GetConfigRequest\"\xd6\x01\n" +
 	"\x11GetConfigResponse\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x122\n" +
 	"\x06loaded\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06loaded\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x12\x12\n" +
-	"\x04hash\x18\x05 \x01(\tR\x04hash\"<\n" +
+	"\x04hash\x18\x05 \x01(\tR\x04hash\x12;\n" +
+	"\verror_since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"errorSince\"\x0e\n" +
+	"\fApplyRequest\"\x8d\x01\n" +
+	"\rApplyResponse\x12.\n" +
+	"\x06errors\x18\x01 \x03(\v2\x16.loom.v1.ConfigProblemR\x06errors\x122\n" +
+	"\bwarnings\x18\x02 \x03(\v2\x16.loom.v1.ConfigProblemR\bwarnings\x12\x18\n" +
+	"\achanges\x18\x03 \x03(\tR\achanges\"<\n" +
 	"\x12CheckConfigRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\fR\x04text\"y\n" +
@@ -4016,7 +4154,7 @@ const file_loom_v1_admin_proto_rawDesc = "" +
 	"\x18PROFILE_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10PROFILE_KIND_CPU\x10\x01\x12\x15\n" +
 	"\x11PROFILE_KIND_HEAP\x10\x02\x12\x1a\n" +
-	"\x16PROFILE_KIND_GOROUTINE\x10\x032\xc3\v\n" +
+	"\x16PROFILE_KIND_GOROUTINE\x10\x032\xfb\v\n" +
 	"\x05Admin\x12B\n" +
 	"\tGetStatus\x12\x19.loom.v1.GetStatusRequest\x1a\x1a.loom.v1.GetStatusResponse\x12N\n" +
 	"\rListListeners\x12\x1d.loom.v1.ListListenersRequest\x1a\x1e.loom.v1.ListListenersResponse\x12E\n" +
@@ -4031,7 +4169,8 @@ const file_loom_v1_admin_proto_rawDesc = "" +
 	"\tGetConfig\x12\x19.loom.v1.GetConfigRequest\x1a\x1a.loom.v1.GetConfigResponse\x12H\n" +
 	"\vCheckConfig\x12\x1b.loom.v1.CheckConfigRequest\x1a\x1c.loom.v1.CheckConfigResponse\x12E\n" +
 	"\n" +
-	"DiffConfig\x12\x1a.loom.v1.DiffConfigRequest\x1a\x1b.loom.v1.DiffConfigResponse\x12B\n" +
+	"DiffConfig\x12\x1a.loom.v1.DiffConfigRequest\x1a\x1b.loom.v1.DiffConfigResponse\x126\n" +
+	"\x05Apply\x12\x15.loom.v1.ApplyRequest\x1a\x16.loom.v1.ApplyResponse\x12B\n" +
 	"\tListCalls\x12\x19.loom.v1.ListCallsRequest\x1a\x1a.loom.v1.ListCallsResponse\x12<\n" +
 	"\aGetCall\x12\x17.loom.v1.GetCallRequest\x1a\x18.loom.v1.GetCallResponse\x12G\n" +
 	"\n" +
@@ -4056,7 +4195,7 @@ func file_loom_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_loom_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_loom_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_loom_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_loom_v1_admin_proto_goTypes = []any{
 	(CaptureMode)(0),                // 0: loom.v1.CaptureMode
 	(BreakerAction)(0),              // 1: loom.v1.BreakerAction
@@ -4096,126 +4235,134 @@ var file_loom_v1_admin_proto_goTypes = []any{
 	(*ControlBreakerResponse)(nil),  // 35: loom.v1.ControlBreakerResponse
 	(*GetConfigRequest)(nil),        // 36: loom.v1.GetConfigRequest
 	(*GetConfigResponse)(nil),       // 37: loom.v1.GetConfigResponse
-	(*CheckConfigRequest)(nil),      // 38: loom.v1.CheckConfigRequest
-	(*CheckConfigResponse)(nil),     // 39: loom.v1.CheckConfigResponse
-	(*ConfigProblem)(nil),           // 40: loom.v1.ConfigProblem
-	(*DiffConfigRequest)(nil),       // 41: loom.v1.DiffConfigRequest
-	(*DiffConfigResponse)(nil),      // 42: loom.v1.DiffConfigResponse
-	(*ListCallsRequest)(nil),        // 43: loom.v1.ListCallsRequest
-	(*ListCallsResponse)(nil),       // 44: loom.v1.ListCallsResponse
-	(*GetCallRequest)(nil),          // 45: loom.v1.GetCallRequest
-	(*GetCallResponse)(nil),         // 46: loom.v1.GetCallResponse
-	(*DecodedMessage)(nil),          // 47: loom.v1.DecodedMessage
-	(*WatchCallsRequest)(nil),       // 48: loom.v1.WatchCallsRequest
-	(*WatchCallsResponse)(nil),      // 49: loom.v1.WatchCallsResponse
-	(*ReplayCallRequest)(nil),       // 50: loom.v1.ReplayCallRequest
-	(*ReplayCallResponse)(nil),      // 51: loom.v1.ReplayCallResponse
-	(*JSONChange)(nil),              // 52: loom.v1.JSONChange
-	(*SetCaptureModeRequest)(nil),   // 53: loom.v1.SetCaptureModeRequest
-	(*SetCaptureModeResponse)(nil),  // 54: loom.v1.SetCaptureModeResponse
-	(*ProfileRequest)(nil),          // 55: loom.v1.ProfileRequest
-	(*ProfileResponse)(nil),         // 56: loom.v1.ProfileResponse
-	(*GetInspectorURLRequest)(nil),  // 57: loom.v1.GetInspectorURLRequest
-	(*GetInspectorURLResponse)(nil), // 58: loom.v1.GetInspectorURLResponse
-	(*timestamppb.Timestamp)(nil),   // 59: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 60: google.protobuf.Duration
-	(*CallSummary)(nil),             // 61: loom.v1.CallSummary
-	(*Call)(nil),                    // 62: loom.v1.Call
-	(Direction)(0),                  // 63: loom.v1.Direction
-	(*Status)(nil),                  // 64: loom.v1.Status
+	(*ApplyRequest)(nil),            // 38: loom.v1.ApplyRequest
+	(*ApplyResponse)(nil),           // 39: loom.v1.ApplyResponse
+	(*CheckConfigRequest)(nil),      // 40: loom.v1.CheckConfigRequest
+	(*CheckConfigResponse)(nil),     // 41: loom.v1.CheckConfigResponse
+	(*ConfigProblem)(nil),           // 42: loom.v1.ConfigProblem
+	(*DiffConfigRequest)(nil),       // 43: loom.v1.DiffConfigRequest
+	(*DiffConfigResponse)(nil),      // 44: loom.v1.DiffConfigResponse
+	(*ListCallsRequest)(nil),        // 45: loom.v1.ListCallsRequest
+	(*ListCallsResponse)(nil),       // 46: loom.v1.ListCallsResponse
+	(*GetCallRequest)(nil),          // 47: loom.v1.GetCallRequest
+	(*GetCallResponse)(nil),         // 48: loom.v1.GetCallResponse
+	(*DecodedMessage)(nil),          // 49: loom.v1.DecodedMessage
+	(*WatchCallsRequest)(nil),       // 50: loom.v1.WatchCallsRequest
+	(*WatchCallsResponse)(nil),      // 51: loom.v1.WatchCallsResponse
+	(*ReplayCallRequest)(nil),       // 52: loom.v1.ReplayCallRequest
+	(*ReplayCallResponse)(nil),      // 53: loom.v1.ReplayCallResponse
+	(*JSONChange)(nil),              // 54: loom.v1.JSONChange
+	(*SetCaptureModeRequest)(nil),   // 55: loom.v1.SetCaptureModeRequest
+	(*SetCaptureModeResponse)(nil),  // 56: loom.v1.SetCaptureModeResponse
+	(*ProfileRequest)(nil),          // 57: loom.v1.ProfileRequest
+	(*ProfileResponse)(nil),         // 58: loom.v1.ProfileResponse
+	(*GetInspectorURLRequest)(nil),  // 59: loom.v1.GetInspectorURLRequest
+	(*GetInspectorURLResponse)(nil), // 60: loom.v1.GetInspectorURLResponse
+	(*timestamppb.Timestamp)(nil),   // 61: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 62: google.protobuf.Duration
+	(*CallSummary)(nil),             // 63: loom.v1.CallSummary
+	(*Call)(nil),                    // 64: loom.v1.Call
+	(Direction)(0),                  // 65: loom.v1.Direction
+	(*Status)(nil),                  // 66: loom.v1.Status
 }
 var file_loom_v1_admin_proto_depIdxs = []int32{
-	59, // 0: loom.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
+	61, // 0: loom.v1.GetStatusResponse.started:type_name -> google.protobuf.Timestamp
 	9,  // 1: loom.v1.GetStatusResponse.capture:type_name -> loom.v1.CaptureStatus
 	13, // 2: loom.v1.GetStatusResponse.listeners:type_name -> loom.v1.Listener
 	10, // 3: loom.v1.GetStatusResponse.limits:type_name -> loom.v1.LimitStatus
 	6,  // 4: loom.v1.GetStatusResponse.generations:type_name -> loom.v1.Generation
-	59, // 5: loom.v1.Generation.started:type_name -> google.protobuf.Timestamp
-	6,  // 6: loom.v1.ReloadResponse.successor:type_name -> loom.v1.Generation
-	0,  // 7: loom.v1.CaptureStatus.mode:type_name -> loom.v1.CaptureMode
-	13, // 8: loom.v1.ListListenersResponse.listeners:type_name -> loom.v1.Listener
-	14, // 9: loom.v1.Listener.certificates:type_name -> loom.v1.Certificate
-	60, // 10: loom.v1.Load.p50:type_name -> google.protobuf.Duration
-	60, // 11: loom.v1.Load.p99:type_name -> google.protobuf.Duration
-	20, // 12: loom.v1.ListRoutesResponse.routes:type_name -> loom.v1.Route
-	20, // 13: loom.v1.GetRouteResponse.route:type_name -> loom.v1.Route
-	21, // 14: loom.v1.Route.backends:type_name -> loom.v1.RouteBackend
-	15, // 15: loom.v1.Route.load:type_name -> loom.v1.Load
-	24, // 16: loom.v1.ListBackendsResponse.backends:type_name -> loom.v1.Backend
-	25, // 17: loom.v1.Backend.endpoints:type_name -> loom.v1.Endpoint
-	15, // 18: loom.v1.Backend.load:type_name -> loom.v1.Load
-	24, // 19: loom.v1.DrainEndpointResponse.backend:type_name -> loom.v1.Backend
-	24, // 20: loom.v1.UndrainEndpointResponse.backend:type_name -> loom.v1.Backend
-	32, // 21: loom.v1.ListBreakersResponse.breakers:type_name -> loom.v1.Breaker
-	59, // 22: loom.v1.Breaker.since:type_name -> google.protobuf.Timestamp
-	59, // 23: loom.v1.Breaker.next_probe:type_name -> google.protobuf.Timestamp
-	59, // 24: loom.v1.Breaker.last_error_at:type_name -> google.protobuf.Timestamp
-	33, // 25: loom.v1.Breaker.totals:type_name -> loom.v1.BreakerTotals
-	1,  // 26: loom.v1.ControlBreakerRequest.action:type_name -> loom.v1.BreakerAction
-	32, // 27: loom.v1.ControlBreakerResponse.breaker:type_name -> loom.v1.Breaker
-	59, // 28: loom.v1.GetConfigResponse.loaded:type_name -> google.protobuf.Timestamp
-	40, // 29: loom.v1.CheckConfigResponse.errors:type_name -> loom.v1.ConfigProblem
-	40, // 30: loom.v1.CheckConfigResponse.warnings:type_name -> loom.v1.ConfigProblem
-	40, // 31: loom.v1.DiffConfigResponse.errors:type_name -> loom.v1.ConfigProblem
-	61, // 32: loom.v1.ListCallsResponse.calls:type_name -> loom.v1.CallSummary
-	62, // 33: loom.v1.GetCallResponse.call:type_name -> loom.v1.Call
-	47, // 34: loom.v1.GetCallResponse.messages:type_name -> loom.v1.DecodedMessage
-	63, // 35: loom.v1.DecodedMessage.direction:type_name -> loom.v1.Direction
-	60, // 36: loom.v1.DecodedMessage.at:type_name -> google.protobuf.Duration
-	61, // 37: loom.v1.WatchCallsResponse.calls:type_name -> loom.v1.CallSummary
-	2,  // 38: loom.v1.ReplayCallRequest.target:type_name -> loom.v1.ReplayTarget
-	60, // 39: loom.v1.ReplayCallRequest.deadline:type_name -> google.protobuf.Duration
-	64, // 40: loom.v1.ReplayCallResponse.status:type_name -> loom.v1.Status
-	52, // 41: loom.v1.ReplayCallResponse.changes:type_name -> loom.v1.JSONChange
-	0,  // 42: loom.v1.SetCaptureModeRequest.mode:type_name -> loom.v1.CaptureMode
-	0,  // 43: loom.v1.SetCaptureModeResponse.before:type_name -> loom.v1.CaptureMode
-	3,  // 44: loom.v1.ProfileRequest.kind:type_name -> loom.v1.ProfileKind
-	60, // 45: loom.v1.ProfileRequest.duration:type_name -> google.protobuf.Duration
-	4,  // 46: loom.v1.Admin.GetStatus:input_type -> loom.v1.GetStatusRequest
-	11, // 47: loom.v1.Admin.ListListeners:input_type -> loom.v1.ListListenersRequest
-	16, // 48: loom.v1.Admin.ListRoutes:input_type -> loom.v1.ListRoutesRequest
-	18, // 49: loom.v1.Admin.GetRoute:input_type -> loom.v1.GetRouteRequest
-	22, // 50: loom.v1.Admin.ListBackends:input_type -> loom.v1.ListBackendsRequest
-	26, // 51: loom.v1.Admin.DrainEndpoint:input_type -> loom.v1.DrainEndpointRequest
-	28, // 52: loom.v1.Admin.UndrainEndpoint:input_type -> loom.v1.UndrainEndpointRequest
-	30, // 53: loom.v1.Admin.ListBreakers:input_type -> loom.v1.ListBreakersRequest
-	34, // 54: loom.v1.Admin.ControlBreaker:input_type -> loom.v1.ControlBreakerRequest
-	36, // 55: loom.v1.Admin.GetConfig:input_type -> loom.v1.GetConfigRequest
-	38, // 56: loom.v1.Admin.CheckConfig:input_type -> loom.v1.CheckConfigRequest
-	41, // 57: loom.v1.Admin.DiffConfig:input_type -> loom.v1.DiffConfigRequest
-	43, // 58: loom.v1.Admin.ListCalls:input_type -> loom.v1.ListCallsRequest
-	45, // 59: loom.v1.Admin.GetCall:input_type -> loom.v1.GetCallRequest
-	48, // 60: loom.v1.Admin.WatchCalls:input_type -> loom.v1.WatchCallsRequest
-	50, // 61: loom.v1.Admin.ReplayCall:input_type -> loom.v1.ReplayCallRequest
-	53, // 62: loom.v1.Admin.SetCaptureMode:input_type -> loom.v1.SetCaptureModeRequest
-	55, // 63: loom.v1.Admin.Profile:input_type -> loom.v1.ProfileRequest
-	7,  // 64: loom.v1.Admin.Reload:input_type -> loom.v1.ReloadRequest
-	57, // 65: loom.v1.Admin.GetInspectorURL:input_type -> loom.v1.GetInspectorURLRequest
-	5,  // 66: loom.v1.Admin.GetStatus:output_type -> loom.v1.GetStatusResponse
-	12, // 67: loom.v1.Admin.ListListeners:output_type -> loom.v1.ListListenersResponse
-	17, // 68: loom.v1.Admin.ListRoutes:output_type -> loom.v1.ListRoutesResponse
-	19, // 69: loom.v1.Admin.GetRoute:output_type -> loom.v1.GetRouteResponse
-	23, // 70: loom.v1.Admin.ListBackends:output_type -> loom.v1.ListBackendsResponse
-	27, // 71: loom.v1.Admin.DrainEndpoint:output_type -> loom.v1.DrainEndpointResponse
-	29, // 72: loom.v1.Admin.UndrainEndpoint:output_type -> loom.v1.UndrainEndpointResponse
-	31, // 73: loom.v1.Admin.ListBreakers:output_type -> loom.v1.ListBreakersResponse
-	35, // 74: loom.v1.Admin.ControlBreaker:output_type -> loom.v1.ControlBreakerResponse
-	37, // 75: loom.v1.Admin.GetConfig:output_type -> loom.v1.GetConfigResponse
-	39, // 76: loom.v1.Admin.CheckConfig:output_type -> loom.v1.CheckConfigResponse
-	42, // 77: loom.v1.Admin.DiffConfig:output_type -> loom.v1.DiffConfigResponse
-	44, // 78: loom.v1.Admin.ListCalls:output_type -> loom.v1.ListCallsResponse
-	46, // 79: loom.v1.Admin.GetCall:output_type -> loom.v1.GetCallResponse
-	49, // 80: loom.v1.Admin.WatchCalls:output_type -> loom.v1.WatchCallsResponse
-	51, // 81: loom.v1.Admin.ReplayCall:output_type -> loom.v1.ReplayCallResponse
-	54, // 82: loom.v1.Admin.SetCaptureMode:output_type -> loom.v1.SetCaptureModeResponse
-	56, // 83: loom.v1.Admin.Profile:output_type -> loom.v1.ProfileResponse
-	8,  // 84: loom.v1.Admin.Reload:output_type -> loom.v1.ReloadResponse
-	58, // 85: loom.v1.Admin.GetInspectorURL:output_type -> loom.v1.GetInspectorURLResponse
-	66, // [66:86] is the sub-list for method output_type
-	46, // [46:66] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	61, // 5: loom.v1.GetStatusResponse.config_problem_since:type_name -> google.protobuf.Timestamp
+	61, // 6: loom.v1.Generation.started:type_name -> google.protobuf.Timestamp
+	6,  // 7: loom.v1.ReloadResponse.successor:type_name -> loom.v1.Generation
+	0,  // 8: loom.v1.CaptureStatus.mode:type_name -> loom.v1.CaptureMode
+	13, // 9: loom.v1.ListListenersResponse.listeners:type_name -> loom.v1.Listener
+	14, // 10: loom.v1.Listener.certificates:type_name -> loom.v1.Certificate
+	62, // 11: loom.v1.Load.p50:type_name -> google.protobuf.Duration
+	62, // 12: loom.v1.Load.p99:type_name -> google.protobuf.Duration
+	20, // 13: loom.v1.ListRoutesResponse.routes:type_name -> loom.v1.Route
+	20, // 14: loom.v1.GetRouteResponse.route:type_name -> loom.v1.Route
+	21, // 15: loom.v1.Route.backends:type_name -> loom.v1.RouteBackend
+	15, // 16: loom.v1.Route.load:type_name -> loom.v1.Load
+	24, // 17: loom.v1.ListBackendsResponse.backends:type_name -> loom.v1.Backend
+	25, // 18: loom.v1.Backend.endpoints:type_name -> loom.v1.Endpoint
+	15, // 19: loom.v1.Backend.load:type_name -> loom.v1.Load
+	24, // 20: loom.v1.DrainEndpointResponse.backend:type_name -> loom.v1.Backend
+	24, // 21: loom.v1.UndrainEndpointResponse.backend:type_name -> loom.v1.Backend
+	32, // 22: loom.v1.ListBreakersResponse.breakers:type_name -> loom.v1.Breaker
+	61, // 23: loom.v1.Breaker.since:type_name -> google.protobuf.Timestamp
+	61, // 24: loom.v1.Breaker.next_probe:type_name -> google.protobuf.Timestamp
+	61, // 25: loom.v1.Breaker.last_error_at:type_name -> google.protobuf.Timestamp
+	33, // 26: loom.v1.Breaker.totals:type_name -> loom.v1.BreakerTotals
+	1,  // 27: loom.v1.ControlBreakerRequest.action:type_name -> loom.v1.BreakerAction
+	32, // 28: loom.v1.ControlBreakerResponse.breaker:type_name -> loom.v1.Breaker
+	61, // 29: loom.v1.GetConfigResponse.loaded:type_name -> google.protobuf.Timestamp
+	61, // 30: loom.v1.GetConfigResponse.error_since:type_name -> google.protobuf.Timestamp
+	42, // 31: loom.v1.ApplyResponse.errors:type_name -> loom.v1.ConfigProblem
+	42, // 32: loom.v1.ApplyResponse.warnings:type_name -> loom.v1.ConfigProblem
+	42, // 33: loom.v1.CheckConfigResponse.errors:type_name -> loom.v1.ConfigProblem
+	42, // 34: loom.v1.CheckConfigResponse.warnings:type_name -> loom.v1.ConfigProblem
+	42, // 35: loom.v1.DiffConfigResponse.errors:type_name -> loom.v1.ConfigProblem
+	63, // 36: loom.v1.ListCallsResponse.calls:type_name -> loom.v1.CallSummary
+	64, // 37: loom.v1.GetCallResponse.call:type_name -> loom.v1.Call
+	49, // 38: loom.v1.GetCallResponse.messages:type_name -> loom.v1.DecodedMessage
+	65, // 39: loom.v1.DecodedMessage.direction:type_name -> loom.v1.Direction
+	62, // 40: loom.v1.DecodedMessage.at:type_name -> google.protobuf.Duration
+	63, // 41: loom.v1.WatchCallsResponse.calls:type_name -> loom.v1.CallSummary
+	2,  // 42: loom.v1.ReplayCallRequest.target:type_name -> loom.v1.ReplayTarget
+	62, // 43: loom.v1.ReplayCallRequest.deadline:type_name -> google.protobuf.Duration
+	66, // 44: loom.v1.ReplayCallResponse.status:type_name -> loom.v1.Status
+	54, // 45: loom.v1.ReplayCallResponse.changes:type_name -> loom.v1.JSONChange
+	0,  // 46: loom.v1.SetCaptureModeRequest.mode:type_name -> loom.v1.CaptureMode
+	0,  // 47: loom.v1.SetCaptureModeResponse.before:type_name -> loom.v1.CaptureMode
+	3,  // 48: loom.v1.ProfileRequest.kind:type_name -> loom.v1.ProfileKind
+	62, // 49: loom.v1.ProfileRequest.duration:type_name -> google.protobuf.Duration
+	4,  // 50: loom.v1.Admin.GetStatus:input_type -> loom.v1.GetStatusRequest
+	11, // 51: loom.v1.Admin.ListListeners:input_type -> loom.v1.ListListenersRequest
+	16, // 52: loom.v1.Admin.ListRoutes:input_type -> loom.v1.ListRoutesRequest
+	18, // 53: loom.v1.Admin.GetRoute:input_type -> loom.v1.GetRouteRequest
+	22, // 54: loom.v1.Admin.ListBackends:input_type -> loom.v1.ListBackendsRequest
+	26, // 55: loom.v1.Admin.DrainEndpoint:input_type -> loom.v1.DrainEndpointRequest
+	28, // 56: loom.v1.Admin.UndrainEndpoint:input_type -> loom.v1.UndrainEndpointRequest
+	30, // 57: loom.v1.Admin.ListBreakers:input_type -> loom.v1.ListBreakersRequest
+	34, // 58: loom.v1.Admin.ControlBreaker:input_type -> loom.v1.ControlBreakerRequest
+	36, // 59: loom.v1.Admin.GetConfig:input_type -> loom.v1.GetConfigRequest
+	40, // 60: loom.v1.Admin.CheckConfig:input_type -> loom.v1.CheckConfigRequest
+	43, // 61: loom.v1.Admin.DiffConfig:input_type -> loom.v1.DiffConfigRequest
+	38, // 62: loom.v1.Admin.Apply:input_type -> loom.v1.ApplyRequest
+	45, // 63: loom.v1.Admin.ListCalls:input_type -> loom.v1.ListCallsRequest
+	47, // 64: loom.v1.Admin.GetCall:input_type -> loom.v1.GetCallRequest
+	50, // 65: loom.v1.Admin.WatchCalls:input_type -> loom.v1.WatchCallsRequest
+	52, // 66: loom.v1.Admin.ReplayCall:input_type -> loom.v1.ReplayCallRequest
+	55, // 67: loom.v1.Admin.SetCaptureMode:input_type -> loom.v1.SetCaptureModeRequest
+	57, // 68: loom.v1.Admin.Profile:input_type -> loom.v1.ProfileRequest
+	7,  // 69: loom.v1.Admin.Reload:input_type -> loom.v1.ReloadRequest
+	59, // 70: loom.v1.Admin.GetInspectorURL:input_type -> loom.v1.GetInspectorURLRequest
+	5,  // 71: loom.v1.Admin.GetStatus:output_type -> loom.v1.GetStatusResponse
+	12, // 72: loom.v1.Admin.ListListeners:output_type -> loom.v1.ListListenersResponse
+	17, // 73: loom.v1.Admin.ListRoutes:output_type -> loom.v1.ListRoutesResponse
+	19, // 74: loom.v1.Admin.GetRoute:output_type -> loom.v1.GetRouteResponse
+	23, // 75: loom.v1.Admin.ListBackends:output_type -> loom.v1.ListBackendsResponse
+	27, // 76: loom.v1.Admin.DrainEndpoint:output_type -> loom.v1.DrainEndpointResponse
+	29, // 77: loom.v1.Admin.UndrainEndpoint:output_type -> loom.v1.UndrainEndpointResponse
+	31, // 78: loom.v1.Admin.ListBreakers:output_type -> loom.v1.ListBreakersResponse
+	35, // 79: loom.v1.Admin.ControlBreaker:output_type -> loom.v1.ControlBreakerResponse
+	37, // 80: loom.v1.Admin.GetConfig:output_type -> loom.v1.GetConfigResponse
+	41, // 81: loom.v1.Admin.CheckConfig:output_type -> loom.v1.CheckConfigResponse
+	44, // 82: loom.v1.Admin.DiffConfig:output_type -> loom.v1.DiffConfigResponse
+	39, // 83: loom.v1.Admin.Apply:output_type -> loom.v1.ApplyResponse
+	46, // 84: loom.v1.Admin.ListCalls:output_type -> loom.v1.ListCallsResponse
+	48, // 85: loom.v1.Admin.GetCall:output_type -> loom.v1.GetCallResponse
+	51, // 86: loom.v1.Admin.WatchCalls:output_type -> loom.v1.WatchCallsResponse
+	53, // 87: loom.v1.Admin.ReplayCall:output_type -> loom.v1.ReplayCallResponse
+	56, // 88: loom.v1.Admin.SetCaptureMode:output_type -> loom.v1.SetCaptureModeResponse
+	58, // 89: loom.v1.Admin.Profile:output_type -> loom.v1.ProfileResponse
+	8,  // 90: loom.v1.Admin.Reload:output_type -> loom.v1.ReloadResponse
+	60, // 91: loom.v1.Admin.GetInspectorURL:output_type -> loom.v1.GetInspectorURLResponse
+	71, // [71:92] is the sub-list for method output_type
+	50, // [50:71] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_loom_v1_admin_proto_init() }
@@ -4230,7 +4377,7 @@ func file_loom_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_loom_v1_admin_proto_rawDesc), len(file_loom_v1_admin_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   55,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -40,6 +40,7 @@ const (
 	Admin_GetConfig_FullMethodName       = "/loom.v1.Admin/GetConfig"
 	Admin_CheckConfig_FullMethodName     = "/loom.v1.Admin/CheckConfig"
 	Admin_DiffConfig_FullMethodName      = "/loom.v1.Admin/DiffConfig"
+	Admin_Apply_FullMethodName           = "/loom.v1.Admin/Apply"
 	Admin_ListCalls_FullMethodName       = "/loom.v1.Admin/ListCalls"
 	Admin_GetCall_FullMethodName         = "/loom.v1.Admin/GetCall"
 	Admin_WatchCalls_FullMethodName      = "/loom.v1.Admin/WatchCalls"
@@ -87,6 +88,11 @@ type AdminClient interface {
 	// DiffConfig compares a text with the configuration in force. Counts as
 	// changing, as CheckConfig does.
 	DiffConfig(ctx context.Context, in *DiffConfigRequest, opts ...grpc.CallOption) (*DiffConfigResponse, error)
+	// Apply reads the file of the configuration again, puts it in force inside
+	// the running process, and returns when that is done. It is applied as a whole
+	// or not at all. Changing. FAILED_PRECONDITION if there is no file, or if
+	// something of it cannot be had or cannot be changed in a running process.
+	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error)
 	// ListCalls returns the newest kept calls that a filter wants, oldest first.
 	// INVALID_ARGUMENT if the filter is none.
 	ListCalls(ctx context.Context, in *ListCallsRequest, opts ...grpc.CallOption) (*ListCallsResponse, error)
@@ -247,6 +253,16 @@ func (c *adminClient) DiffConfig(ctx context.Context, in *DiffConfigRequest, opt
 	return out, nil
 }
 
+func (c *adminClient) Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyResponse)
+	err := c.cc.Invoke(ctx, Admin_Apply_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) ListCalls(ctx context.Context, in *ListCallsRequest, opts ...grpc.CallOption) (*ListCallsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListCallsResponse)
@@ -391,6 +407,11 @@ type AdminServer interface {
 	// DiffConfig compares a text with the configuration in force. Counts as
 	// changing, as CheckConfig does.
 	DiffConfig(context.Context, *DiffConfigRequest) (*DiffConfigResponse, error)
+	// Apply reads the file of the configuration again, puts it in force inside
+	// the running process, and returns when that is done. It is applied as a whole
+	// or not at all. Changing. FAILED_PRECONDITION if there is no file, or if
+	// something of it cannot be had or cannot be changed in a running process.
+	Apply(context.Context, *ApplyRequest) (*ApplyResponse, error)
 	// ListCalls returns the newest kept calls that a filter wants, oldest first.
 	// INVALID_ARGUMENT if the filter is none.
 	ListCalls(context.Context, *ListCallsRequest) (*ListCallsResponse, error)
@@ -466,6 +487,9 @@ func (UnimplementedAdminServer) CheckConfig(context.Context, *CheckConfigRequest
 }
 func (UnimplementedAdminServer) DiffConfig(context.Context, *DiffConfigRequest) (*DiffConfigResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DiffConfig not implemented")
+}
+func (UnimplementedAdminServer) Apply(context.Context, *ApplyRequest) (*ApplyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Apply not implemented")
 }
 func (UnimplementedAdminServer) ListCalls(context.Context, *ListCallsRequest) (*ListCallsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCalls not implemented")
@@ -728,6 +752,24 @@ func _Admin_DiffConfig_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_Apply_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).Apply(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_Apply_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).Apply(ctx, req.(*ApplyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_ListCalls_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListCallsRequest)
 	if err := dec(in); err != nil {
@@ -905,6 +947,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DiffConfig",
 			Handler:    _Admin_DiffConfig_Handler,
+		},
+		{
+			MethodName: "Apply",
+			Handler:    _Admin_Apply_Handler,
 		},
 		{
 			MethodName: "ListCalls",
