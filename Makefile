@@ -12,6 +12,7 @@ MODULES := . test bench
 # How long a fuzz target runs; how much the soak does.
 FUZZTIME  ?= 10m
 SOAK      ?= -mixed=60s -calls=1000000 -connects=10000
+SOAK_RELOADS ?= -reloads=100 -probation=3s -quiet=10s -factor=3
 GOLANGCI  := .tmp/bin/golangci-lint
 
 .PHONY: help
@@ -85,8 +86,9 @@ fuzz: ## Fuzz every target for FUZZTIME (10m)
 	done
 
 .PHONY: soak
-soak: deps fuzz ## Run what takes longer: fuzzing, a million calls, mixed traffic
+soak: deps fuzz ## Run what takes longer: fuzzing, a million calls, mixed traffic, 100 reloads
 	cd test && go test -count=1 -v -timeout 2h ./integrity $(SOAK)
+	cd test && go test -count=1 -v -timeout 30m -run TestStorm ./restart $(SOAK_RELOADS)
 
 .PHONY: bench
 bench: ## Measure loomd beside its peers; writes bench/RESULTS.md

@@ -24,7 +24,7 @@ import (
 // Limits of the service. A person and some scripts use it; what is beyond
 // these is a mistake or an attack. Counters tell how often they were hit.
 const (
-	maxConns    = 64               // open at once; a further one is closed
+	maxConns    = 256              // open at once; a further one is closed
 	maxCalls    = 32               // unary calls at once; a further one is refused
 	maxStreams  = 16               // streams at once; a further one is refused
 	maxRequest  = 1<<20 + 64<<10   // bytes of a request: the largest loom.yaml with its name

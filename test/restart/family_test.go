@@ -39,11 +39,17 @@ type generation struct {
 // startFamily starts a loomd before a backend, with more in its configuration.
 func startFamily(t *testing.T, backend, more string) *family {
 	t.Helper()
+	return startFamilyOf(t, program, backend, more)
+}
+
+// startFamilyOf does so with another build of loomd.
+func startFamilyOf(t *testing.T, build *daemon.Program, backend, more string) *family {
+	t.Helper()
 	folder := daemon.SocketFolder(t)
 	f := &family{t: t, folder: folder, config: filepath.Join(folder, "loom.yaml"), socket: filepath.Join(folder, "admin.sock"), listen: daemon.FreeAddress(t)}
 	t.Setenv("STATE_DIRECTORY", folder)
 	f.configure(backend, more)
-	f.Process = program.Start(t, "-config", f.config, "-admin", f.socket, "-quiet")
+	f.Process = build.Start(t, "-config", f.config, "-admin", f.socket, "-quiet")
 	t.Cleanup(f.end)
 	f.WaitListening(t, f.listen)
 	f.WaitListening(t, "unix:"+f.socket)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,30 +42,38 @@ func startBackend(t *testing.T) string {
 			}
 			return s.SendMsg(&message)
 		}),
-		rawbytes.Stream("Sum", func(s grpc.ServerStream) error {
-			for sum := crc32.NewIEEE(); ; {
-				message, err := rawbytes.Receive(s)
-				if errors.Is(err, io.EOF) {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-				_, _ = sum.Write(message) // a hash takes all
-				answer := sum.Sum(nil)
-				if err := s.SendMsg(&answer); err != nil {
-					return err
-				}
-			}
-		}),
+		rawbytes.Stream("Sum", sum),
 	}}, struct{}{})
 	return daemon.Serve(t, server)
 }
 
-func connect(t *testing.T, address string) *grpc.ClientConn {
+// sum answers each message with the checksum of all so far.
+func sum(s grpc.ServerStream) error {
+	for sum := crc32.NewIEEE(); ; {
+		message, err := rawbytes.Receive(s)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, _ = sum.Write(message) // a hash takes all
+		answer := sum.Sum(nil)
+		if err := s.SendMsg(&answer); err != nil {
+			return err
+		}
+	}
+}
+
+// connect makes a client of loomd.
+func connect(t *testing.T, address string, more ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{})))
+	target := address
+	if !strings.HasPrefix(address, "unix:") {
+		target = "passthrough:///" + address
+	}
+	options := append([]grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{}))}, more...)
+	conn, err := grpc.NewClient(target, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
