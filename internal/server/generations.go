@@ -20,6 +20,7 @@ import (
 const (
 	orderEnd = "end" // drain without spreading the farewells: SIGTERM has come
 	orderCut = "cut" // the last farewells at once; what is open in a while is cut off
+	orderNow = "now" // what is open is cut off: SIGTERM has come twice
 	// orderStop goes the other way: a process that only waits has got SIGTERM.
 	orderStop = "stop"
 )
@@ -316,7 +317,7 @@ func (g *generations) views() []inspector.GenerationView {
 		switch o.told {
 		case orderCut:
 			v.Why += "; it is cut short, as there are too many"
-		case orderEnd:
+		case orderEnd, orderNow:
 			v.Why += "; it is told to end"
 		}
 		all = append(all, v)

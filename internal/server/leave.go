@@ -43,6 +43,7 @@ func (s *Server) leave(ctx, cut context.Context, next *hotrestart.Successor) {
 	listening.Go(func() {
 		s.obey(obeying, next.Link(), map[string]func(){
 			orderEnd: hurryNow,
+			orderNow: cutNow,
 			orderCut: func() {
 				s.lastFarewells()
 				hurryNow()

@@ -319,8 +319,8 @@ func (s *Server) end(cut context.Context) {
 	s.generations.orderAll(orderEnd)
 	s.drain(0, haste{cut: cut.Done()})
 	if !s.generations.wait(cut) {
-		s.generations.orderAll(orderCut)
-		late, cancel := context.WithTimeout(context.Background(), cutAfter+2*lastWord)
+		s.generations.orderAll(orderNow)
+		late, cancel := context.WithTimeout(context.Background(), cutAfter)
 		defer cancel()
 		if !s.generations.wait(late) {
 			s.log.Warn("older processes do not end, and are left alone", zap.Int("processes", len(s.generations.all())))
