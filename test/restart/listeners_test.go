@@ -171,7 +171,7 @@ func (h *house) shake(sessions tls.ClientSessionCache) bool {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	defer nc.Close()
+	defer func() { _ = nc.Close() }() // what it had to say has been read
 	framer := http2.NewFramer(nc, nc)
 	_, err = io.WriteString(nc, http2.ClientPreface)
 	err = errors.Join(err, nc.SetDeadline(time.Now().Add(20*time.Second)), framer.WriteSettings())

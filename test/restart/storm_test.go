@@ -10,7 +10,6 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -172,7 +171,7 @@ func (f *family) costs() costs {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	fds, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(st.PID), "fd"))
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", st.PID))
 	if err != nil {
 		f.t.Fatal(err)
 	}
