@@ -272,6 +272,8 @@ func (h *handover) awaitServing(ctx context.Context) error {
 
 // pass sends a frame and waits until the successor has it.
 func (h *handover) pass(ctx context.Context, k kind, head any, body []byte, conns ...syscall.Conn) error {
+	ctx, cancel := within(ctx, h.options.limits.silence, "the successor did not take what it was sent")
+	defer cancel()
 	seq, err := h.channel.send(ctx, k, head, body, conns...)
 	if err != nil {
 		return lost(err)

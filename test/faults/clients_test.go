@@ -76,8 +76,10 @@ type clients struct {
 	stop    context.CancelFunc
 	working sync.WaitGroup
 
-	// lossy forgives calls that end with their connection: a process dies.
-	lossy atomic.Bool
+	// forgiving is set while calls may end with their connection, because a
+	// process dies; forgiven is when that was over.
+	forgiving atomic.Bool
+	forgiven  atomic.Int64
 
 	unary, fresh, messages, lost atomic.Int64
 }
@@ -92,7 +94,7 @@ func call(t *testing.T, address string, found *traffic.Faults) *clients {
 			conn := c.dial()
 			defer conn.Close()
 			for ctx.Err() == nil {
-				c.judge("a call", c.once(conn, &c.unary))
+				c.judge("a call", time.Now(), c.once(conn, &c.unary))
 				time.Sleep(2 * time.Millisecond)
 			}
 		})
@@ -100,7 +102,7 @@ func call(t *testing.T, address string, found *traffic.Faults) *clients {
 	c.working.Go(func() {
 		for ctx.Err() == nil {
 			conn := c.dial()
-			c.judge("a call on a new connection", c.once(conn, &c.fresh))
+			c.judge("a call on a new connection", time.Now(), c.once(conn, &c.fresh))
 			conn.Close()
 		}
 	})
@@ -108,7 +110,8 @@ func call(t *testing.T, address string, found *traffic.Faults) *clients {
 		c.working.Go(func() {
 			for ctx.Err() == nil {
 				conn := c.dial()
-				c.judge("a stream", c.chat(ctx, conn))
+				began, err := c.chat(ctx, conn)
+				c.judge("a stream", began, err)
 				conn.Close()
 			}
 		})
@@ -155,20 +158,22 @@ func (c *clients) once(conn *grpc.ClientConn, count *atomic.Int64) error {
 	return nil
 }
 
-// chat sends a message, waits for its reply, and so on until ctx ends, or the
-// stream for a reason that a drain may have.
-func (c *clients) chat(ctx context.Context, conn *grpc.ClientConn) error {
+// chat sends a message, waits for its reply, and so on until ctx ends or
+// something goes wrong: when that exchange began, and what it was.
+func (c *clients) chat(ctx context.Context, conn *grpc.ClientConn) (began time.Time, err error) {
 	life, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	began = time.Now()
 	stream, in, err := c.open(life, conn, "Chat")
 	for err == nil && ctx.Err() == nil {
+		began = time.Now()
 		if err = c.send(stream, in, 0); err == nil || errors.Is(err, io.EOF) {
 			err = c.receive(stream, in)
 		}
 		c.messages.Add(1)
 		time.Sleep(5 * time.Millisecond)
 	}
-	return err
+	return began, err
 }
 
 func (c *clients) open(ctx context.Context, conn *grpc.ClientConn, method string) (grpc.ClientStream, *traffic.Follow, error) {
@@ -192,27 +197,48 @@ func (c *clients) receive(stream grpc.ClientStream, in *traffic.Follow) error {
 	return nil
 }
 
-func (c *clients) judge(what string, err error) {
+// forgive has calls that begin from now on, or have begun, end with their
+// connection, until strict.
+func (c *clients) forgive() { c.forgiving.Store(true) }
+
+// strict ends that. Clients may take a while to see the end of a connection.
+func (c *clients) strict() {
+	if !c.forgiving.Load() {
+		return
+	}
+	time.Sleep(300 * time.Millisecond)
+	c.forgiven.Store(time.Now().UnixNano())
+	c.forgiving.Store(false)
+}
+
+func (c *clients) judge(what string, began time.Time, err error) {
+	forgive := c.forgiving.Load() || began.UnixNano() < c.forgiven.Load()
 	switch {
 	case err == nil:
 		return
-	case c.lossy.Load() && (status.Code(err) == codes.Unavailable || errors.Is(err, io.EOF)):
+	case forgive && (status.Code(err) == codes.Unavailable || errors.Is(err, io.EOF)):
 		c.lost.Add(1)
 	default:
-		c.faults.Addf("%s at %s: %v", what, time.Now().Format("15:04:05.000"), err)
+		c.faults.Addf("%s of %s, ended at %s: %v", what, began.Format("15:04:05.000"), time.Now().Format("15:04:05.000"), err)
 	}
 	time.Sleep(5 * time.Millisecond)
 }
 
-// end stops the clients, and fails the test if anything was wrong, or too
-// little to say anything.
+// end stops the clients once they have called enough to say anything, and
+// fails the test if anything was wrong.
 func (c *clients) end() {
 	c.t.Helper()
+	enough := func() bool {
+		return c.unary.Load() >= 50 && c.fresh.Load() >= 10 && c.messages.Load() >= 50
+	}
+	for end := time.Now().Add(patience); !enough() && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
 	c.stop()
 	c.working.Wait()
 	c.faults.Report(c.t)
 	c.t.Logf("%d calls, %d on new connections, %d messages of streams; %d forgiven", c.unary.Load(), c.fresh.Load(), c.messages.Load(), c.lost.Load())
-	if c.unary.Load() < 20 || c.fresh.Load() < 5 || c.messages.Load() < 20 {
-		c.t.Error("too little was called to say anything")
+	if !enough() {
+		c.t.Errorf("that is all in %v", patience)
 	}
 }

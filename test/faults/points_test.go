@@ -62,7 +62,7 @@ func goWrong(t *testing.T, point, signal string) {
 	l.goesWrong(point, signal)
 	switch {
 	case old && signal == "KILL":
-		c.lossy.Store(true)
+		c.forgive()
 		l.ctl("reload")
 		l.wentWrong()
 		if !late {
@@ -76,13 +76,12 @@ func goWrong(t *testing.T, point, signal string) {
 		l.stopsServing()
 	default:
 		if late {
-			c.lossy.Store(true) // what the fresh one had accepted ends with it
+			c.forgive() // what the fresh one had accepted ends with it
 		}
 		l.fails(map[string]string{"KILL": " ended", "STOP": " within 5s"}[signal])
 		l.wentWrong()
 	}
-	c.lossy.Store(false)
-	time.Sleep(200 * time.Millisecond)
+	c.strict()
 	l.reload()
 	c.end()
 }
