@@ -20,7 +20,8 @@ func (c *ctl) tailCommand() *cobra.Command {
 		Short: "Calls as they end",
 		Long: `Calls as they end, a line each: time, status, how long it took, method,
 backend, messages up and down, and the id, with which calls show has more.
-What loomd or this terminal is too slow for is left out, and said.`,
+What loomd or this terminal is too slow for is left out, and said. When loomd is
+reloaded it goes on, and no call is missing.`,
 		Example: "  loomctl tail --filter 'is:error'\n  loomctl tail -o json | jq .call.path\n  loomctl tail --bodies -n 1",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

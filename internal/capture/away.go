@@ -7,12 +7,9 @@ import (
 	"loom/internal/callevent"
 )
 
-// ReasonLost is why a call has ended whose process ended before it said how.
+// ReasonLost is why a call has ended whose process ended, or forgot it, before
+// it said how.
 const ReasonLost = "PROCESS_LOST"
-
-// bundleBytes is after how many bytes Changes ends a bundle: it is read in a
-// few milliseconds, and who follows the calls sees them come.
-const bundleBytes = 1 << 20
 
 // away are the calls that are open in other processes: by the process that they
 // began in, and their number there.
@@ -29,55 +26,6 @@ func (a away) remove(id ID) {
 	delete(a[id.Generation], id.Sequence)
 	if len(a[id.Generation]) == 0 {
 		delete(a, id.Generation)
-	}
-}
-
-// Changes writes down those calls that began in this process and changed since
-// they were written down last, by Snapshot or by Changes: with progress also
-// how far open ones are, else only those that began or ended. It returns nil if
-// there is nothing to tell; more says that there is more than was written.
-func (s *Store) Changes(progress bool) (bundle []byte, more bool, err error) {
-	s.carrying.Lock()
-	defer s.carrying.Unlock()
-	p := newPacker(s.opts.Generation)
-	empty := len(p.out)
-	for r := range s.records {
-		if r.revision == 0 || r.id().Generation != s.opts.Generation || !r.changed(progress) {
-			continue
-		}
-		if len(p.out) >= bundleBytes {
-			more = true
-			break
-		}
-		if r.sentEnd {
-			r.sent = r.revision
-			p.settled(r)
-		} else if err = p.whole(r); err != nil {
-			break
-		}
-	}
-	if n := s.unsent.Swap(0); n > 0 {
-		s.dropped.calls.Add(n)
-		p.out = appendNumber(p.out, bundleMissed, n)
-	}
-	if len(p.out) == empty {
-		return nil, false, err
-	}
-	return p.out, more, err
-}
-
-// changed reports whether there is something to tell. r is locked.
-func (r *record) changed(progress bool) bool {
-	if r.final() && !r.sentEnd {
-		return true
-	}
-	return r.sent != r.revision && (progress || r.ended || r.sent == 0)
-}
-
-// forgotten counts a call that another process was to hear of. r is locked.
-func (r *record) forgotten() {
-	if r.store.forwarding.Load() && r.tellable() && r.id().Generation == r.store.opts.Generation && r.changed(true) {
-		r.store.unsent.Add(1)
 	}
 }
 
@@ -116,7 +64,13 @@ func (s *Store) merge(w *written) error {
 	s.mu.Lock()
 	r := s.away[id.Generation][id.Sequence]
 	s.mu.Unlock()
-	if r == nil {
+	switch {
+	case w.flags&flagLost != 0:
+		if r != nil {
+			s.endLost(r)
+		}
+		return nil
+	case r == nil:
 		return s.admit(w, true)
 	}
 	r.mu.Lock()
@@ -179,6 +133,10 @@ func (s *Store) place(r *record, news bool) {
 // fill makes r the record that another process has written down. r is locked;
 // it is empty, or that of an open call.
 func (r *record) fill(w *written) {
+	progress := w.flags&flagProgress != 0
+	if !progress {
+		r.messages.release(r.store.arena)
+	}
 	dirty, queued, change, reserved, messages := r.dirty, r.queued, r.change, r.reserved, r.messages
 	r.recorded = w.recorded
 	r.process = w.process
@@ -189,8 +147,7 @@ func (r *record) fill(w *written) {
 			r.charged += b.size
 		}
 	}
-	if w.flags&flagProgress == 0 {
-		messages.release(r.store.arena)
+	if !progress {
 		r.takeMessages(w)
 		return
 	}
@@ -269,15 +226,21 @@ func (s *Store) EndLost(process uint64) int {
 	}
 	s.mu.Unlock()
 	for _, r := range lost {
-		r.mu.Lock()
-		r.ended, r.ender, r.reason = true, callevent.ByLoom, ReasonLost
-		for i := range r.messages.list {
-			if m := &r.messages.list[i]; !m.whole {
-				m.truncated = true
-			}
-		}
-		r.touch()
-		s.place(r, true)
+		s.endLost(r)
 	}
 	return len(lost)
+}
+
+// endLost ends a call that is open in another process, as nobody will tell how
+// it ended.
+func (s *Store) endLost(r *record) {
+	r.mu.Lock()
+	r.ended, r.ender, r.reason = true, callevent.ByLoom, ReasonLost
+	for i := range r.messages.list {
+		if m := &r.messages.list[i]; !m.whole {
+			m.truncated = true
+		}
+	}
+	r.touch()
+	s.place(r, true)
 }

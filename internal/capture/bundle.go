@@ -16,7 +16,7 @@ import (
 // to it by its number, counting from 1.
 const (
 	bundleProcess protowire.Number = iota + 1 // of calls that do not name theirs
-	bundleMissed                              // calls that are in no bundle, because the ring forgot them first
+	bundleMissed                              // calls that are in no bundle, because the ring forgot them first, or there was no room
 	bundleText                                // shared
 	bundleBlock                               // shared
 	bundleRecord
@@ -95,6 +95,7 @@ const (
 	flagDrift                // see Store.Flag
 	flagFiled                // it is in the session file, or was given to who writes that
 	flagProgress             // its messages are not in the bundle, only how many there were
+	flagLost                 // the process forgot it before it told how it ended: there is nothing else
 	flagSettled              // its end was in an earlier bundle: there are flags, and nothing else
 )
 

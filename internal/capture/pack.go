@@ -1,8 +1,6 @@
 package capture
 
 import (
-	"fmt"
-
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -12,6 +10,7 @@ import (
 // packer writes a bundle.
 type packer struct {
 	process uint64
+	missed  uint64 // calls that are not in it
 	out     []byte // the bundle so far
 	record  []byte // the record under way
 	part    []byte // a part of it
@@ -98,22 +97,20 @@ func (p *packer) settled(r *record) {
 	p.end()
 }
 
+// bundle is what was written down.
+func (p *packer) bundle() []byte { return appendNumber(p.out, bundleMissed, p.missed) }
+
 // add writes r down, without its messages if that is to show only how far it
 // is. r is locked.
-func (p *packer) add(r *record, progress bool) error {
+func (p *packer) add(r *record, progress bool) {
 	flags := r.flags()
 	if progress {
 		flags |= flagProgress
 	}
 	p.begin(r.id(), flags)
 	if r.loaded != nil {
-		data, err := proto.Marshal(r.loaded.call)
-		if err != nil {
-			return fmt.Errorf("write down call %s: %w", r.id(), err)
-		}
-		p.record = appendBytes(p.record, recordLoaded, data)
-		p.end()
-		return nil
+		p.loaded(r.loaded)
+		return
 	}
 	p.numbers(r)
 	p.shared(r)
@@ -123,7 +120,17 @@ func (p *packer) add(r *record, progress bool) error {
 		}
 	}
 	p.end()
-	return nil
+}
+
+// loaded adds a call that was not recorded here, as it is.
+func (p *packer) loaded(l *loaded) {
+	data, err := proto.Marshal(l.call)
+	if err != nil {
+		p.missed++ // who added it gave it text that is none
+		return
+	}
+	p.record = appendBytes(p.record, recordLoaded, data)
+	p.end()
 }
 
 // flags are those of a record. r is locked.

@@ -25,14 +25,16 @@ const (
 // Snapshot writes down the calls of the list for another process, open ones
 // included. No call waits for it longer than it takes to copy its own record.
 // From then on Changes tells what became of those that began here.
-func (s *Store) Snapshot() ([]byte, error) { return s.snapshot(snapshotBytes) }
+func (s *Store) Snapshot() []byte { return s.snapshot(snapshotBytes) }
 
 // snapshot is Snapshot, of about most bytes.
-func (s *Store) snapshot(most int) ([]byte, error) {
+func (s *Store) snapshot(most int) []byte {
 	s.carrying.Lock()
 	defer s.carrying.Unlock()
 	s.forwarding.Store(true)
-	s.unsent.Store(0)
+	s.unsent.mu.Lock()
+	s.unsent.count, s.unsent.over = 0, nil
+	s.unsent.mu.Unlock()
 	p := newPacker(s.opts.Generation)
 	ended, all := s.endedRecords()
 	// About what it takes: a bundle that grows is copied again and again.
@@ -44,25 +46,21 @@ func (s *Store) snapshot(most int) ([]byte, error) {
 	// Open calls first: they must not be among those that find no room.
 	for _, r := range all {
 		if !have[r] {
-			if err := p.save(r); err != nil {
-				return nil, err
-			}
+			p.save(r)
 		}
 	}
 	for i, r := range slices.Backward(ended) {
 		if len(p.out) >= most {
-			p.out = appendNumber(p.out, bundleMissed, uint64(i+1))
+			p.missed += uint64(i + 1)
 			break
 		}
-		if err := p.save(r); err != nil {
-			return nil, err
-		}
+		p.save(r)
 	}
-	return p.out, nil
+	return p.bundle()
 }
 
-// errSnapshotFull says why calls are not in a snapshot.
-var errSnapshotFull = errors.New("the newest are as much as may cross")
+// errNotWritten says why calls are not in a snapshot.
+var errNotWritten = errors.New("it was not written down, because the newest calls are as much as may cross")
 
 // endedRecords returns the records of calls that have ended, the one that ended
 // first first, and all records there are.
@@ -80,13 +78,12 @@ func (s *Store) endedRecords() (ended, all []*record) {
 }
 
 // save writes r down, if there is something to see.
-func (p *packer) save(r *record) error {
+func (p *packer) save(r *record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.tellable() {
-		return nil
+	if r.tellable() {
+		p.whole(r)
 	}
-	return p.whole(r)
 }
 
 // tellable reports whether r may be shown to another process: not before its
@@ -94,9 +91,9 @@ func (p *packer) save(r *record) error {
 func (r *record) tellable() bool { return r.known() && r.revision > 0 }
 
 // whole writes r down as it is, and notes that. r is locked.
-func (p *packer) whole(r *record) error {
+func (p *packer) whole(r *record) {
 	r.sent, r.sentEnd = r.revision, r.final()
-	return p.add(r, !r.final() && r.stored() > openBytes)
+	p.add(r, !r.final() && r.stored() > openBytes)
 }
 
 // final reports whether the call has ended and nothing in the background will
@@ -125,7 +122,7 @@ func (s *Store) Restore(snapshot []byte) error {
 	defer s.merging.Unlock()
 	var out leftOut
 	if u.missed > 0 {
-		out = leftOut{count: u.missed, first: errSnapshotFull}
+		out = leftOut{count: u.missed, first: errNotWritten}
 	}
 	for _, record := range slices.Backward(u.records) { // in the order in which they ended
 		w, err := u.read(record)

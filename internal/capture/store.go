@@ -25,8 +25,8 @@ type Store struct {
 	carrying   sync.Mutex // held by who writes records down; comes before every other lock
 	merging    sync.Mutex // held by who takes in records; the same
 	forwarding atomic.Bool
-	unsent     atomic.Uint64 // calls that the ring forgot before another process was told of them
-	uncertain  atomic.Bool   // see Uncertain
+	unsent     unsent
+	uncertain  atomic.Bool // see Uncertain
 
 	mode     atomic.Uint32 // a Mode
 	override atomic.Bool   // mode was set at run time: it holds for every route

@@ -96,7 +96,7 @@ func loomVerdict(c *loomv1.Call, took string) string {
 	case "BUFFER_LIMIT":
 		why = "The stream was ended after " + took + " because loom had no more room for the bytes that wait"
 	case capture.ReasonLost:
-		return "The loomd process that carried the call was gone before it said how the call ended; the last that is known of it is from " + took + " after its start."
+		return "The loomd process that carried the call ended, or forgot the call, before it said how that had ended; the last that is known of it is from " + took + " after its start."
 	case "CALLER_PROTOCOL_ERROR":
 		why = "The client broke the protocol after " + took + said(c.GetStatus())
 	case "":

@@ -138,7 +138,7 @@ func TestVerdict(t *testing.T) {
 		{ending(loomv1.Ender_ENDER_LOOM, "CALLER_PROTOCOL_ERROR", s), "The client broke the protocol after 1.0 s; the backend had not answered."},
 		{
 			ending(loomv1.Ender_ENDER_LOOM, "PROCESS_LOST", s),
-			"The loomd process that carried the call was gone before it said how the call ended; the last that is known of it is from 1.0 s after its start.",
+			"The loomd process that carried the call ended, or forgot the call, before it said how that had ended; the last that is known of it is from 1.0 s after its start.",
 		},
 		{ending(loomv1.Ender_ENDER_LOOM, "", s), "Loom ended the call after 1.0 s; the backend had not answered."},
 		{ending(loomv1.Ender_ENDER_LOOM, "LATER_REASON", s), "Loom ended the call after 1.0 s (LATER_REASON); the backend had not answered."},

@@ -202,11 +202,7 @@ func (f *forwarding) run(ctx context.Context, store *capture.Store, to sender) e
 		}
 		for more := true; more; {
 			var data []byte
-			var err error
-			if data, more, err = store.Changes(n%progressEvery == 0); err != nil {
-				return err
-			}
-			if data == nil {
+			if data, more = store.Changes(n%progressEvery == 0); data == nil {
 				break
 			}
 			if err := to.Send(ctx, hotrestart.Message{Name: callsReport, Version: capture.SnapshotVersion, Data: data}); err != nil {

@@ -26,7 +26,7 @@ type section struct {
 func (s *Server) sections() []section {
 	all := []section{
 		{"processes", processesVersion, s.watch.carry.saveProcesses, readBefore},
-		{"capture", capture.SnapshotVersion, s.watch.store.Snapshot, ageless(s.watch.restoreCalls)},
+		{"capture", capture.SnapshotVersion, plain(s.watch.store.Snapshot), ageless(s.watch.restoreCalls)},
 		{"mode", 1, s.saveMode, ageless(s.restoreMode)},
 		{"sockets", 1, s.binder.saveForeign, ageless(s.binder.restoreForeign)},
 		{"tickets", 1, plain(s.tickets.Snapshot), ageless(s.tickets.Restore)},

@@ -296,7 +296,8 @@ type Call struct {
 	Status  *Status `protobuf:"bytes,20,opt,name=status,proto3" json:"status,omitempty"`
 	EndedBy Ender   `protobuf:"varint,21,opt,name=ended_by,json=endedBy,proto3,enum=loom.v1.Ender" json:"ended_by,omitempty"`
 	// Why, if loom ended it: the reason of its ErrorInfo. PROCESS_LOST if the
-	// process that carried it was gone before it said how the call ended.
+	// process that carried it ended, or forgot the call, before it said how that
+	// had ended.
 	Reason string `protobuf:"bytes,22,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The call that this one repeats.
 	ReplayOf string `protobuf:"bytes,23,opt,name=replay_of,json=replayOf,proto3" json:"replay_of,omitempty"`
