@@ -84,7 +84,7 @@ type clients struct {
 	unary, fresh, messages, lost atomic.Int64
 }
 
-// call starts them.
+// call starts them, and returns when all of them are at work.
 func call(t *testing.T, address string, found *traffic.Faults) *clients {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -116,7 +116,19 @@ func call(t *testing.T, address string, found *traffic.Faults) *clients {
 			}
 		})
 	}
+	c.awaitCalls(20, 3, 20)
 	return c
+}
+
+// awaitCalls waits until so much has been called and answered.
+func (c *clients) awaitCalls(unary, fresh, messages int64) {
+	c.t.Helper()
+	for end := time.Now().Add(patience); c.unary.Load() < unary || c.fresh.Load() < fresh || c.messages.Load() < messages; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Errorf("%d calls, %d on new connections, %d messages of streams are all in %v", c.unary.Load(), c.fresh.Load(), c.messages.Load(), patience)
+			return
+		}
+	}
 }
 
 func (c *clients) dial() *grpc.ClientConn {
@@ -224,21 +236,13 @@ func (c *clients) judge(what string, began time.Time, err error) {
 	time.Sleep(5 * time.Millisecond)
 }
 
-// end stops the clients once they have called enough to say anything, and
-// fails the test if anything was wrong.
+// end stops the clients once each has been answered again, and fails the test
+// if anything was wrong.
 func (c *clients) end() {
 	c.t.Helper()
-	enough := func() bool {
-		return c.unary.Load() >= 50 && c.fresh.Load() >= 10 && c.messages.Load() >= 50
-	}
-	for end := time.Now().Add(patience); !enough() && time.Now().Before(end); {
-		time.Sleep(10 * time.Millisecond)
-	}
+	c.awaitCalls(c.unary.Load()+20, c.fresh.Load()+3, c.messages.Load()+20)
 	c.stop()
 	c.working.Wait()
 	c.faults.Report(c.t)
 	c.t.Logf("%d calls, %d on new connections, %d messages of streams; %d forgiven", c.unary.Load(), c.fresh.Load(), c.messages.Load(), c.lost.Load())
-	if !enough() {
-		c.t.Errorf("that is all in %v", patience)
-	}
 }

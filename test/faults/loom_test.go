@@ -94,7 +94,12 @@ func (l *loom) install(lines string) {
 	l.t.Helper()
 	// The name is that of the script, by which the next generation finds it.
 	text := "#!/bin/bash\n" + lines + "\nexec -a \"$0\" " + l.binary + " \"$@\"\n"
-	if err := os.WriteFile(l.program+".new", []byte(text), 0o700); err != nil {
+	// A process that is being started meanwhile would have the file open for
+	// writing, and nobody could execute it.
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(l.program+".new", []byte(text), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		l.t.Fatal(err)
 	}
 	if err := os.Rename(l.program+".new", l.program); err != nil {
@@ -157,10 +162,16 @@ func (l *loom) ctl(args ...string) (string, int) {
 	return string(bytes.TrimSpace(output)), command.ProcessState.ExitCode()
 }
 
-// reload reloads, and returns the process that serves then.
+// reload reloads, and returns the process that serves then. A process that has
+// just taken over hears a moment later that it may be replaced.
 func (l *loom) reload() (generation, pid int) {
 	l.t.Helper()
-	text, code := l.ctl("reload")
+	var text string
+	var code int
+	l.await("a reload may begin", func() bool {
+		text, code = l.ctl("reload")
+		return code == 0 || !strings.Contains(text, "may still take over again")
+	})
 	lines := strings.Split(text, "\n")
 	if _, err := fmt.Sscanf(lines[len(lines)-1], "reloaded: generation %d serves, process %d", &generation, &pid); code != 0 || err != nil {
 		l.t.Errorf("loomctl reload exits with %d and says %s", code, text)

@@ -5,7 +5,6 @@ package faults
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestNeighbouringVersions goes from a build to the one before and back: each
@@ -17,7 +16,6 @@ func TestNeighbouringVersions(t *testing.T) {
 		if generation, _ := l.reload(); generation != i+2 {
 			t.Errorf("generation %d serves, which speaks %s", generation, speaks)
 		}
-		time.Sleep(300 * time.Millisecond)
 	}
 	l.install("export LOOMFAULT_SPEAKS=2-3")
 	l.fails("the two builds have no version of the hot restart in common; stop and start instead: the running process speaks 1 to 1, the new binary 2 to 3")
@@ -48,7 +46,6 @@ func TestForeignState(t *testing.T) {
 					t.Errorf("there are %d warnings of section %s", warned, section)
 				}
 			}
-			time.Sleep(300 * time.Millisecond)
 			l.reload()
 			c.end()
 		})
