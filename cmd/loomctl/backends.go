@@ -23,7 +23,7 @@ func (c *ctl) backendsCommand() *cobra.Command {
 		c.watchable(&cobra.Command{Use: "list", Short: "All backends", Args: cobra.NoArgs, RunE: list}),
 		&cobra.Command{
 			Use: "drain BACKEND ENDPOINT", Short: "Give an endpoint no new calls",
-			Long: "Give an endpoint no new calls; those that are open go on. It holds until\nundrain, or until loomd ends.",
+			Long: "Give an endpoint no new calls; those that are open go on. It holds until\nundrain, over reloads too, or until loomd ends.",
 			Args: takes("BACKEND", "ENDPOINT"), ValidArgsFunction: c.complete(backendNames, endpointNames),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				a, err := ask(cmd.Context(), c, loomv1.AdminClient.DrainEndpoint, &loomv1.DrainEndpointRequest{Backend: args[0], Endpoint: args[1]})

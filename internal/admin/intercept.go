@@ -27,6 +27,9 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	ctx, stop := context.WithTimeout(context.WithValue(ctx, callerKey{}, who), callTime)
 	defer stop()
 	answer, err := handler(ctx, req)
+	if s.opts.Shown != nil {
+		s.opts.Shown()
+	}
 	s.note(who, info.FullMethod, req, err)
 	return answer, err
 }

@@ -46,8 +46,8 @@ type Counters struct {
 	Streams     atomic.Uint64 // beyond those that may be open
 }
 
-// Options is what the service shows and changes. All fields but Group, ReadOnly
-// and Look are required.
+// Options is what the service shows and changes. All fields but Group, ReadOnly,
+// Look and Shown are required.
 type Options struct {
 	Log *zap.Logger
 	// Group is whose members may do everything, by name or number; empty:
@@ -74,6 +74,9 @@ type Options struct {
 	// InspectorURL returns where the inspector is, with its token; empty: there
 	// is none.
 	InspectorURL func() string
+	// Shown is called when an answer is ready, before it is given; nil: nobody
+	// is. It may take a moment.
+	Shown func()
 }
 
 // Control changes what runs. It is safe for concurrent use. Its errors may be

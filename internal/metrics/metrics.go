@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 
 	"loom/internal/callevent"
 )
@@ -41,6 +42,9 @@ type Options struct {
 	// EndpointStates are the names of all states that an endpoint may have.
 	Backends       func() []Backend
 	EndpointStates []string
+	// Shown is called when a scrape is gathered, before it is answered; nil:
+	// nobody is. It may take a moment.
+	Shown func()
 }
 
 // Limit is a bound of loomd's and how often it was hit.
@@ -55,6 +59,7 @@ type Limit struct {
 type Metrics struct {
 	// Immutable.
 	registry *prometheus.Registry
+	shown    func()
 	codeName func(code uint32) string
 	calls    *prometheus.CounterVec
 	took     *latencies
@@ -70,6 +75,7 @@ type Metrics struct {
 func New(o Options) (*Metrics, error) {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
+		shown:    o.Shown,
 		codeName: o.CodeName,
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "loom_calls_total",
@@ -150,4 +156,13 @@ func (m *Metrics) Ended(s *callevent.Summary) {
 	of.took.Observe(s.Took.Seconds())
 	of.up.Add(float64(s.Up.Bytes))
 	of.down.Add(float64(s.Down.Bytes))
+}
+
+// Gather is what a scrape is answered with.
+func (m *Metrics) Gather() ([]*dto.MetricFamily, error) {
+	families, err := m.registry.Gather()
+	if m.shown != nil {
+		m.shown()
+	}
+	return families, err
 }

@@ -41,7 +41,7 @@ type Server struct {
 func NewServer(m *Metrics) *Server {
 	s := &Server{busy: make(chan struct{}, maxConns)}
 	s.NotReady("starting")
-	scrape := promhttp.InstrumentMetricHandler(m.registry, promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+	scrape := promhttp.InstrumentMetricHandler(m.registry, promhttp.HandlerFor(m, promhttp.HandlerOpts{
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,
 	}))

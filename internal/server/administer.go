@@ -37,6 +37,7 @@ func (s *Server) openAdmin(w *watch, cfg *config.Config, o Options, panels inspe
 		Env:          os.LookupEnv,
 		Look:         func(c *config.Config) []config.Finding { return CheckFiles(c, time.Now(), true) },
 		InspectorURL: s.InspectorURL,
+		Shown:        s.shown,
 	})
 	if err != nil {
 		return nil, err

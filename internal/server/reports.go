@@ -56,6 +56,7 @@ type reporting struct {
 	all    []report
 
 	ask  chan chan struct{} // a report now; closed when it is made
+	over chan struct{}      // closed when no more are made
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
@@ -64,13 +65,23 @@ type reporting struct {
 // returns when the first reports are made.
 func (s *Server) startReports(link *hotrestart.Link) *reporting {
 	ctx, stop := context.WithCancel(context.Background())
-	r := &reporting{server: s, link: link, log: s.log.Named("reload"), all: s.reports(), ask: make(chan chan struct{}), stop: stop}
+	r := &reporting{server: s, link: link, log: s.log.Named("reload"), all: s.reports(), ask: make(chan chan struct{}), over: make(chan struct{}), stop: stop}
 	r.done.Go(func() { r.run(ctx) })
+	s.telling.Store(r)
 	r.tell()
 	return r
 }
 
+// shown stands between figures that were gathered and whoever asked for them.
+// Once another process serves it hears of them first, for it is asked next.
+func (s *Server) shown() {
+	if r := s.telling.Load(); r != nil {
+		r.tell()
+	}
+}
+
 func (r *reporting) run(ctx context.Context) {
+	defer close(r.over)
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	for {
@@ -86,15 +97,20 @@ func (r *reporting) run(ctx context.Context) {
 	}
 }
 
-// tell makes all reports now, and waits until they are made.
+// tell makes all reports now, and waits until they are made. After end it does
+// nothing.
 func (r *reporting) tell() {
 	asked := make(chan struct{})
-	r.ask <- asked
-	<-asked
+	select {
+	case r.ask <- asked:
+		<-asked
+	case <-r.over:
+	}
 }
 
 // end makes no more of them.
 func (r *reporting) end() {
+	r.server.telling.Store(nil)
 	r.stop()
 	r.done.Wait()
 }

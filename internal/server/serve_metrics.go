@@ -39,6 +39,7 @@ func (s *Server) openMonitor(store *capture.Store, cfg *config.Config, o Options
 		Config:   s.configFigures,
 		Breakers: s.breakerFigures, BreakerStates: breakerStates(),
 		Backends: s.backendFigures, EndpointStates: endpointStates(),
+		Shown: s.shown,
 	})
 	if err != nil {
 		return nil, err

@@ -91,8 +91,9 @@ type Server struct {
 	reporting *reporting // to the successor; nil while there is none
 	both      bool       // SIGTERM came for this process and its successor
 
-	ledger *ledger.Ledger // immutable
-	calls  carriedCalls
+	ledger  *ledger.Ledger // immutable
+	calls   carriedCalls
+	telling atomic.Pointer[reporting] // as reporting, for who is asked for figures
 
 	force atomic.Pointer[inForce]
 
