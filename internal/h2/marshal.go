@@ -52,7 +52,9 @@ func (c *Conn) record(names map[*Conn]uint32, now time.Time) (*connRecord, error
 		pinged: c.pinged, aged: c.aged,
 	}
 	for _, m := range c.out.marks {
-		r.marks = append(r.marks, markRecord{nameOf(m.from, names), m.n})
+		if name := nameOf(m.from, names); name.conn != 0 {
+			r.marks = append(r.marks, markRecord{name, m.n})
+		}
 	}
 	for _, s := range c.ready {
 		if !s.gone {
@@ -94,7 +96,9 @@ func (s *Stream) record(names map[*Conn]uint32, now time.Time) streamRecord {
 		deadline: alarms.left(&s.deadline, now), stall: alarms.left(&s.stall, now),
 	}
 	if s.free < s.queued() {
-		r.source = nameOf(s.source, names)
+		if r.source = nameOf(s.source, names); r.source.conn == 0 {
+			r.free = s.queued()
+		}
 	}
 	if s.offset >= s.conn.handed {
 		r.unsent = 1 + int(s.offset-s.conn.handed)

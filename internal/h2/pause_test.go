@@ -448,3 +448,43 @@ func TestHandOver(t *testing.T) {
 		_ = successor.wantEnd()
 	})
 }
+
+// A peer may go at any moment of a pause: either the connection is written
+// down before it is missed, or there is nothing to write down.
+func TestPeerGoesAtAnyMoment(t *testing.T) {
+	socketsOf(t, []string{"tcp", "unix"}, func(t *testing.T, pair func() (net.Conn, net.Conn)) {
+		paused := 0
+		for i := range 200 {
+			h := newHost(t)
+			near, far := pair()
+			s := h.serve(near, true, nil)
+			mustWrite(t, far, greetCaller(), requestBytes(1))
+			l := s.leg()
+			l.want("headers")
+			l.respond()
+			gone := make(chan struct{})
+			go func() {
+				defer close(gone)
+				l.send(make([]byte, 1000*i), false)
+				_ = far.Close()
+			}()
+			f, err := s.Pause(t.Context())
+			if err == nil {
+				paused++
+				_, err = f.Marshal(nil)
+			}
+			if err == nil {
+				err = f.Resume()
+			}
+			if err != nil && !errors.Is(err, h2.ErrClosed) {
+				t.Error(err)
+			}
+			<-gone
+			l.wantEnded(h2.CauseLost)
+			_ = s.wantEnd()
+		}
+		if paused == 0 {
+			t.Error("no connection was paused in time")
+		}
+	})
+}
