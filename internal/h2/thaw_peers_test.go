@@ -212,10 +212,11 @@ func converse(ctx context.Context, client *grpc.ClientConn, seed uint64, answers
 // Streams of grpc-go, with a checksum that runs over all of it, outlive a
 // hundred times that both connections of a relay are written down.
 func TestStreamsOutliveAHundredThaws(t *testing.T) {
+	var talking sync.WaitGroup
+	t.Cleanup(talking.Wait) // when all connections are closed, if not before
 	r := newBetween(t, limits(func(l *h2.Limits) { l.Outbox = 16 << 10 }))
 	client := r.grpcPeers()
 	stop := make(chan struct{})
-	var talking sync.WaitGroup
 	answers := make([]atomic.Int64, 4)
 	for seed := range uint64(4) {
 		talking.Go(func() {
@@ -257,6 +258,8 @@ func TestStreamsOutliveAHundredThaws(t *testing.T) {
 // What net/http finds valid, it finds valid after a thaw: requests and answers
 // with long headers, bodies and trailers, both ways.
 func TestIndependentPeersAfterAThaw(t *testing.T) {
+	var asking sync.WaitGroup
+	t.Cleanup(asking.Wait)
 	r := newBetween(t)
 	long := strings.Repeat(" long", 6000)
 	protocols := new(http.Protocols)
@@ -305,7 +308,6 @@ func TestIndependentPeersAfterAThaw(t *testing.T) {
 		}
 	}
 	ask(0) // the others share its connection
-	var asking sync.WaitGroup
 	for n := range 30 {
 		asking.Go(func() { ask(n) })
 		r.reborn(n%2 == 0)
