@@ -157,9 +157,6 @@ func (c *Conn) farewell(b *Batch, err error) bool {
 	if c.dead {
 		return false
 	}
-	if !c.greeted && !errors.Is(err, errNotHTTP2) {
-		c.greet()
-	}
 	var last []byte
 	ce, fault := errors.AsType[*ConnError](err) // what to tell the peer, if it is its fault
 	switch {
@@ -177,6 +174,9 @@ func (c *Conn) farewell(b *Batch, err error) bool {
 		}
 	default:
 		return false
+	}
+	if !c.greeted && !errors.Is(err, errNotHTTP2) {
+		c.greet() // comes before any other frame
 	}
 	c.writeControl(b, last)
 	return true
