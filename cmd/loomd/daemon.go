@@ -57,7 +57,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	stopMemory := reportMemory(d.log)
 	defer stopMemory()
 	if d.origin.heir == nil {
-		introduceInspector(d.stderr, s.InspectorURL())
+		introduceInspector(d.stderr, d.env, s.InspectorURL())
 		own.introduce(d.stderr, s.Addresses()[0])
 		d.demo.introduce(d.stderr, s.Addresses()[0], own)
 	} else if err := d.origin.heir.Prepared(ctx, s.Bound()); err != nil {

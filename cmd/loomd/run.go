@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -128,11 +129,17 @@ func adminSocket(f *flags, cfg *config.Config, env lookupEnv) server.AdminSocket
 	return server.AdminSocket{Path: path, Chosen: true, Shared: here.Shared(path)}
 }
 
-// introduceInspector tells where to look.
-func introduceInspector(w io.Writer, url string) {
-	if url != "" {
-		fmt.Fprintf(w, "Inspector: %s\n", url)
+// introduceInspector tells where to look. Others than those who may see the
+// calls read the journal, so the token is not for it.
+func introduceInspector(w io.Writer, env lookupEnv, url string) {
+	if url == "" {
+		return
 	}
+	if journaled(w, env) {
+		place, _, _ := strings.Cut(url, "?")
+		url = place + " (loomctl ui shows it with its token)"
+	}
+	fmt.Fprintf(w, "Inspector: %s\n", url)
 }
 
 // configuration returns what the flags ask for: a file, a single backend, or the demo.

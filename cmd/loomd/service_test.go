@@ -22,18 +22,9 @@ func TestJournalLevels(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	var st syscall.Stat_t
-	if err := syscall.Fstat(int(file.Fd()), &st); err != nil {
-		t.Fatal(err)
-	}
-	own := fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+	own := journalOf(t, file)
 	for stream, want := range map[string]string{own: "<7>debug <6>info <4>warn <3>error", own + "1": "debug info warn error", "": "debug info warn error"} {
-		if err := file.Truncate(0); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := file.Seek(0, 0); err != nil {
-			t.Fatal(err)
-		}
+		rewind(t, file)
 		log, _ := newLogger(&config.Log{Level: "debug", Format: "json"}, file, func(name string) (string, bool) {
 			return stream, name == "JOURNAL_STREAM" && stream != ""
 		})
@@ -58,5 +49,46 @@ func TestJournalLevels(t *testing.T) {
 		if strings.Join(got, " ") != want {
 			t.Errorf("with JOURNAL_STREAM=%q the lines are %q, want %q", stream, got, want)
 		}
+	}
+}
+
+// The token of the inspector is not for everybody who may read the journal.
+func TestTokenIsNotForTheJournal(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "stderr")
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for stream, want := range map[string]string{
+		journalOf(t, file): "Inspector: http://127.0.0.1:9998/ (loomctl ui shows it with its token)\n",
+		"0:0":              "Inspector: http://127.0.0.1:9998/?token=secret\n",
+	} {
+		rewind(t, file)
+		introduceInspector(file, func(string) (string, bool) { return stream, true }, "http://127.0.0.1:9998/?token=secret")
+		if got, err := os.ReadFile(name); err != nil || string(got) != want {
+			t.Errorf("with JOURNAL_STREAM=%s it says %q (%v), want %q", stream, got, err, want)
+		}
+	}
+}
+
+// journalOf is JOURNAL_STREAM for a journal that is the file.
+func journalOf(t *testing.T, file *os.File) string {
+	t.Helper()
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(file.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+}
+
+// rewind empties the file.
+func rewind(t *testing.T, file *os.File) {
+	t.Helper()
+	if err := file.Truncate(0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Seek(0, 0); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 
@@ -16,7 +17,8 @@ func view(ctx context.Context, f *flags, env lookupEnv, signals <-chan os.Signal
 	if err != nil {
 		return withFlag(err, f)
 	}
-	introduceInspector(stderr, v.URL())
+	// No loomctl would tell the token of this one.
+	fmt.Fprintf(stderr, "Inspector: %s\n", v.URL())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {

@@ -60,18 +60,24 @@ func (s *Server) tell(err error) {
 // statusLine is what systemctl status shows: it changes seldom.
 func (s *Server) statusLine() string {
 	f := s.now()
-	parts := []string{"serving " + count(len(f.listeners), "listener") + ", " + count(len(f.backends), "backend")}
+	parts := []string{"serving " + count(len(f.listeners), "listener", "listeners") + ", " + count(len(f.backends), "backend", "backends")}
 	if n := notClosed(f.breakers); n > 0 {
-		parts = append(parts, count(n, "breaker")+" not closed")
+		parts = append(parts, count(n, "breaker", "breakers")+" not closed")
+	}
+	if s.generations.own > 1 {
+		parts = append(parts, fmt.Sprintf("generation %d", s.generations.own))
+	}
+	if n := len(s.generations.all()); n > 0 {
+		parts = append(parts, count(n, "older process", "older processes")+" draining")
 	}
 	return strings.Join(parts, "; ")
 }
 
-func count(n int, what string) string {
+func count(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func notClosed(all map[string]*breaker.Breaker) int {

@@ -85,7 +85,9 @@ func (s *Server) handOver(ctx context.Context, r *reload) (*hotrestart.Successor
 	}
 	s.keepFiles(sockets, next.Plan())
 	s.generations.passOn()
-	s.tellMain(ctx, next.PID())
+	if !s.both {
+		s.tellMain(ctx, next.PID())
+	}
 	r.say("done", fmt.Sprintf("process %d drains for %s at most", s.pid, s.now().cfg.Restart.Drain))
 	return next, nil
 }

@@ -271,12 +271,12 @@ func (s *Server) Serve(ctx, cut context.Context) error {
 	attended()
 	s.closeListeners()
 	s.accepting.Wait()
+	s.stopping()
 	if next != nil {
 		close(s.replaced)
 		stopFacing()
 		s.leave(ctx, cut, next)
 	} else {
-		s.stopping()
 		s.watch.notReady("draining")
 		s.end(cut)
 	}

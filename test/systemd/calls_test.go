@@ -125,7 +125,10 @@ func (c *caller) ask(t *testing.T) {
 }
 
 // held is a call that the backend holds open.
-type held struct{ stream grpc.ClientStream }
+type held struct {
+	caller *caller
+	stream grpc.ClientStream
+}
 
 func (c *caller) hold(t *testing.T) *held {
 	t.Helper()
@@ -138,7 +141,7 @@ func (c *caller) hold(t *testing.T) *held {
 	if _, err := rawbytes.Receive(stream); err != nil {
 		t.Fatalf("a call that is to be held fails: %v", err)
 	}
-	return &held{stream}
+	return &held{c, stream}
 }
 
 // wantEnd checks that the call ends as the backend ends it.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"loom/test/daemon"
@@ -69,10 +70,13 @@ func fill(stage string) error {
 		return err
 	}
 	// The unit's own sandbox is tried with the race detector in it.
-	build := exec.Command("go", "build", "-race", "-o", filepath.Join(stage, "bin")+"/", "./cmd/loomd", "./cmd/loomctl")
-	build.Dir = root
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the commands: %w\n%s", err, output)
+	// Another build, without it, is what is upgraded to.
+	for _, args := range [][]string{{"-race", "-o", filepath.Join(stage, "bin") + "/"}, {"-o", filepath.Join(stage, "other") + "/"}} {
+		build := exec.Command("go", slices.Concat([]string{"build"}, args, []string{"./cmd/loomd", "./cmd/loomctl"})...)
+		build.Dir = root
+		if output, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("build the commands: %w\n%s", err, output)
+		}
 	}
 	for _, folder := range []string{"systemd", "configs"} {
 		if err := os.CopyFS(filepath.Join(stage, folder), os.DirFS(filepath.Join(root, folder))); err != nil {

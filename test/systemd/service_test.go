@@ -20,7 +20,7 @@ func TestInstallation(t *testing.T) {
 	for _, command := range installation(t) {
 		t.Log(command)
 		said := m.run("sh", "-c", command)
-		if strings.HasPrefix(command, "systemctl status") && !strings.Contains(said, `Status: "serving 1 listener, 1 backend"`) {
+		if strings.HasPrefix(command, "systemctl status") && !strings.Contains(said, `Status: "serving 1 listener, 1 backend; generation 2"`) {
 			t.Errorf("%s says\n%s", command, said)
 		}
 	}
@@ -128,11 +128,11 @@ func TestCrash(t *testing.T) {
 // where its goroutines are, and is started again.
 func TestWatchdog(t *testing.T) {
 	m, _, c := running(t, "")
-	m.write("/etc/systemd/system/loomd.service.d/watchdog.conf", "[Service]\nWatchdogSec=3\n")
+	m.write("/etc/systemd/system/loomd.service.d/watchdog.conf", "[Service]\nWatchdogSec=5\n")
 	m.run("systemctl", "daemon-reload")
 	m.run("systemctl", "restart", "loomd")
 	pid := m.mainPID()
-	time.Sleep(8 * time.Second)
+	time.Sleep(11 * time.Second)
 	c.ask(t)
 	if now := m.mainPID(); now != pid {
 		t.Fatalf("the main process was %d and is %d, though it was well", pid, now)
