@@ -70,6 +70,10 @@ func (s *Server) statusLine() string {
 	if n := len(s.generations.all()); n > 0 {
 		parts = append(parts, count(n, "older process", "older processes")+" draining")
 	}
+	if p := s.config.problem.Load(); p != nil {
+		first, _, _ := strings.Cut(p.text, "\n")
+		parts = append(parts, "not in force: "+first)
+	}
 	return strings.Join(parts, "; ")
 }
 

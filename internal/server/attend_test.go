@@ -74,6 +74,10 @@ restart: {drain: 45s}
 	if got := hear(); got != "STATUS=serving 1 listener, 1 backend; 1 breaker not closed" {
 		t.Fatalf("systemd hears %q", got)
 	}
+	r.config.note(errors.New("loom.yaml:1:2: there is no backend\n  1 | x"))
+	if got := hear(); got != "STATUS=serving 1 listener, 1 backend; 1 breaker not closed; not in force: loom.yaml:1:2: there is no backend" {
+		t.Fatalf("systemd hears %q", got)
+	}
 	r.stop()
 	if got := hear(); got != "STOPPING=1\nSTATUS=draining, at most 45s\nEXTEND_TIMEOUT_USEC=60000000" {
 		t.Fatalf("systemd hears %q", got)

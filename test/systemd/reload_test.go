@@ -77,7 +77,7 @@ func TestReload(t *testing.T) {
 }
 
 // TestReloadMistake: a loom.yaml with a mistake fails the reload, with its place
-// in the journal, and changes nothing else.
+// in the journal and in the status, and changes nothing else.
 func TestReloadMistake(t *testing.T) {
 	m, b, c := running(t, quickly)
 	pid, listen := m.mainPID(), c.address
@@ -87,9 +87,13 @@ func TestReloadMistake(t *testing.T) {
 		t.Error("the reload goes well")
 	}
 	m.wantServing(pid)
-	if journal := m.journal("-u", "loomd"); !strings.Contains(journal, `/etc/loom/loom.yaml:3:31: there is no backend "bb"`) {
+	mistake := `/etc/loom/loom.yaml:3:31: there is no backend "bb" (known: b)`
+	if journal := m.journal("-u", "loomd"); !strings.Contains(journal, "]: "+mistake) {
 		t.Errorf("the journal does not say where the mistake is:\n%s", journal)
 	}
+	m.await("the status says it, too", func() bool {
+		return m.property("StatusText") == "serving 1 listener, 1 backend; not in force: "+mistake
+	})
 	m.configure(oneBackend(listen, b.address) + quickly)
 	if !m.reload() {
 		t.Error("the reload fails after the mistake is mended")
