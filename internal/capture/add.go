@@ -26,11 +26,11 @@ func (s *Store) Add(c *loomv1.Call) error {
 // add takes in a call that was not recorded here. drift is as Flag says.
 func (s *Store) add(l *loaded, drift bool) error {
 	size := Cost(l.call)
-	if size > s.opts.Bytes {
+	if size > s.settings.Load().Bytes {
 		return fmt.Errorf("add call %s: %w", l.id, errNoRoom)
 	}
 	s.mu.Lock()
-	for s.held+s.arena.bytes()+size > s.opts.Bytes && s.evictLocked() {
+	for s.held+s.arena.bytes()+size > s.settings.Load().Bytes && s.evictLocked() {
 	}
 	r, forgotten := s.takeLocked()
 	s.mu.Unlock()

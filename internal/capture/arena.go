@@ -2,7 +2,9 @@ package capture
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -25,13 +27,16 @@ type chain struct {
 // heap: the garbage collector would otherwise let garbage grow to a multiple
 // of it.
 type arena struct {
-	memory []byte        // immutable
-	used   atomic.Uint32 // blocks; changed with mu held
+	memory []byte                   // immutable: the first blocks
+	more   atomic.Pointer[[][]byte] // those that follow, where it has grown; replaced under mu
+	used   atomic.Uint32            // blocks; changed with mu held
 
 	mu sync.Mutex
 	// Guarded by mu.
 	free  uint32 // first of the free blocks that were used before
 	fresh uint32 // how many blocks were ever used
+	there uint32 // blocks that there are
+	most  uint32 // of them that may be used
 }
 
 func newArena(size int64) (*arena, error) {
@@ -39,14 +44,69 @@ func newArena(size int64) (*arena, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reserve %d bytes for the capture ring: %w", size, err)
 	}
-	return &arena{memory: memory}, nil
+	a := &arena{memory: memory, there: uint32(len(memory) / blockSize)}
+	a.most = a.there
+	return a, nil
 }
 
-func (a *arena) close() error { return unmapMemory(a.memory) }
+func (a *arena) close() error {
+	err := unmapMemory(a.memory)
+	if more := a.more.Load(); more != nil {
+		for _, memory := range *more {
+			err = errors.Join(err, unmapMemory(memory))
+		}
+	}
+	return err
+}
+
+// grow makes room for size bytes, if there is less. Memory that there is stays:
+// what lies in it has its place.
+func (a *arena) grow(size int64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	missing := max(size/blockSize, 1) - int64(a.there)
+	if missing <= 0 {
+		return nil
+	}
+	memory, err := mapMemory(int(missing) * blockSize)
+	if err != nil {
+		return fmt.Errorf("reserve %d bytes for a larger capture ring: %w", missing*blockSize, err)
+	}
+	var more [][]byte
+	if old := a.more.Load(); old != nil {
+		more = slices.Clone(*old)
+	}
+	more = append(more, memory)
+	a.more.Store(&more)
+	a.there += uint32(missing)
+	return nil
+}
+
+// limit says how many bytes may be used.
+func (a *arena) limit(size int64) {
+	a.mu.Lock()
+	a.most = uint32(min(max(size/blockSize, 1), int64(a.there)))
+	a.mu.Unlock()
+}
 
 func (a *arena) block(n uint32) []byte {
-	from := int(n-1) * blockSize
-	return a.memory[from : from+blockSize : from+blockSize]
+	from, memory := int(n-1)*blockSize, a.memory
+	if from >= len(memory) {
+		from, memory = a.further(from)
+	}
+	return memory[from : from+blockSize : from+blockSize]
+}
+
+// further returns where a block lies beyond the first memory.
+func (a *arena) further(from int) (int, []byte) {
+	from -= len(a.memory)
+	more := *a.more.Load()
+	i := 0
+	for from >= len(more[i]) {
+		from -= len(more[i])
+		i++
+	}
+	return from, more[i]
 }
 
 // take returns an empty block. It reports false if there is none.
@@ -55,9 +115,11 @@ func (a *arena) take() (uint32, bool) {
 	defer a.mu.Unlock()
 	n := a.free
 	switch {
+	case a.used.Load() >= a.most:
+		return 0, false
 	case n != 0:
 		a.free = binary.NativeEndian.Uint32(a.block(n))
-	case int(a.fresh+1)*blockSize <= len(a.memory):
+	case a.fresh < a.there:
 		a.fresh++
 		n = a.fresh
 	default:

@@ -186,7 +186,7 @@ func (r *record) takeMessages(w *written) {
 
 // keepData stores the bytes of a message that was written down. r is locked.
 func (r *record) keepData(msg *message, p []byte) {
-	if most := r.store.opts.MessageBytes; len(p) > most {
+	if most := r.store.settings.Load().MessageBytes; len(p) > most {
 		p, msg.truncated = p[:most], true
 	}
 	m := &r.messages

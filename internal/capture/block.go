@@ -28,10 +28,11 @@ type block struct {
 // ruled remembers what Options.Rules said, which costs more than all the rest
 // of a call's beginning.
 type ruled struct {
-	backend string
-	path    string // blocks without :path are shared by methods
-	until   time.Time
-	rules   *[2]Rule // nil: nothing to do
+	settings *Settings // that were in force
+	backend  string
+	path     string // blocks without :path are shared by methods
+	until    time.Time
+	rules    *[2]Rule // nil: nothing to do
 }
 
 // ruleTime is how long it holds: descriptors change with a backend's release.
@@ -51,19 +52,20 @@ const redactedValue = "\xff[redacted]"
 // on their connection, which is read only once.
 type blocks struct {
 	// Immutable.
-	redact []string // in lower case
-	none   *block   // of no fields
+	none *block // of no fields
 
-	seen [64]atomic.Pointer[seenBlock]
+	redact atomic.Pointer[[]string] // in lower case
+	seen   [64]atomic.Pointer[seenBlock]
 }
 
 // seenBlock remembers one block. Its fields are kept, so no other block can
 // lie where they do.
 type seenBlock struct {
 	// Immutable.
-	first *hpack.HeaderField
-	count int
-	block *block
+	first  *hpack.HeaderField
+	count  int
+	redact *[]string // that was in force
+	block  *block
 }
 
 // read returns what fields say. It keeps fields.
@@ -73,9 +75,9 @@ func (bs *blocks) read(fields []hpack.HeaderField) *block {
 	}
 	first := &fields[0]
 	slot := &bs.seen[(uintptr(unsafe.Pointer(first))>>6)%uintptr(len(bs.seen))] //nolint:gosec // the address only picks a slot; first is compared below
-	s := slot.Load()
-	if s == nil || s.first != first || s.count != len(fields) {
-		s = &seenBlock{first, len(fields), bs.parse(fields)}
+	s, redact := slot.Load(), bs.redact.Load()
+	if s == nil || s.first != first || s.count != len(fields) || s.redact != redact {
+		s = &seenBlock{first, len(fields), redact, bs.parse(fields)}
 		slot.Store(s)
 	}
 	return s.block
@@ -113,7 +115,7 @@ func (bs *blocks) parse(fields []hpack.HeaderField) *block {
 }
 
 // hides reports whether the values of a field must not be stored.
-func (bs *blocks) hides(name string) bool { return slices.Contains(bs.redact, name) }
+func (bs *blocks) hides(name string) bool { return slices.Contains(*bs.redact.Load(), name) }
 
 // traceID is the second part of a traceparent (W3C Trace Context, section
 // 3.2), or nothing.

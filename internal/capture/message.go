@@ -106,7 +106,7 @@ func (m *messages) open(r *record, p *callevent.Piece, at time.Duration) {
 	if rule.Body != nil {
 		msg.withheld = withheldPending
 	}
-	if room := inlineBytes - int(m.inlineUsed); int64(p.Size) <= int64(min(room, r.store.opts.MessageBytes)) {
+	if room := inlineBytes - int(m.inlineUsed); int64(p.Size) <= int64(min(room, r.store.settings.Load().MessageBytes)) {
 		msg.inline, msg.chain.head = true, uint32(m.inlineUsed)
 		m.inlineUsed += uint16(p.Size)
 	}
@@ -145,7 +145,7 @@ func (m *messages) drop(r *record, msg *message, place uint16) {
 
 // write stores bytes of a message, as far as it may have them and there is room.
 func (m *messages) write(r *record, msg *message, p []byte) {
-	room := min(int64(r.store.opts.MessageBytes), int64(msg.size)) - int64(msg.chain.size)
+	room := min(int64(r.store.settings.Load().MessageBytes), int64(msg.size)) - int64(msg.chain.size)
 	if int64(len(p)) > room { // a message is never longer than its prefix says
 		p, msg.truncated = p[:max(room, 0)], true
 	}

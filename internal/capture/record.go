@@ -249,10 +249,10 @@ func (r *record) keep(to **block, fields []hpack.HeaderField) {
 
 // ruled returns what must be done to the messages of the call; nil: nothing.
 func (r *record) ruled(now time.Time) *[2]Rule {
-	if known := r.request.ruled.Load(); known != nil && known.backend == r.backend && known.path == r.path && now.Before(known.until) {
+	if known := r.request.ruled.Load(); known != nil && known.backend == r.backend && known.path == r.path && now.Before(known.until) && known.settings == r.store.settings.Load() {
 		return known.rules
 	}
-	fresh := &ruled{backend: r.backend, path: r.path, until: now.Add(ruleTime)}
+	fresh := &ruled{settings: r.store.settings.Load(), backend: r.backend, path: r.path, until: now.Add(ruleTime)}
 	request, response := r.store.opts.Rules(r.backend, r.path)
 	if request != (Rule{}) || response != (Rule{}) {
 		fresh.rules = &[2]Rule{callevent.Up: request, callevent.Down: response}

@@ -64,8 +64,8 @@ func (r *record) redacted(msg *message, out []byte, changed bool, err error) {
 
 // replace stores other bytes for a message that has none now. r is locked.
 func (r *record) replace(msg *message, p []byte) {
-	if len(p) > r.store.opts.MessageBytes {
-		p, msg.truncated = p[:r.store.opts.MessageBytes], true
+	if len(p) > r.store.settings.Load().MessageBytes {
+		p, msg.truncated = p[:r.store.settings.Load().MessageBytes], true
 	}
 	if msg.inline && len(p) <= int(msg.size) {
 		msg.chain.size = uint32(copy(r.inline[msg.chain.head:], p))

@@ -1,9 +1,6 @@
 package capture
 
 import (
-	"errors"
-	"math"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +11,7 @@ import (
 // Store keeps the newest calls. It is safe for concurrent use.
 type Store struct {
 	// Immutable.
-	opts       Options
+	opts       Options // Settings has those that may change
 	arena      *arena
 	blocks     blocks
 	feed       *feed
@@ -28,6 +25,7 @@ type Store struct {
 	unsent     unsent
 	uncertain  atomic.Bool // see Uncertain
 
+	settings atomic.Pointer[Settings]
 	mode     atomic.Uint32 // a Mode
 	override atomic.Bool   // mode was set at run time: it holds for every route
 	session  atomic.Pointer[Session]
@@ -45,7 +43,7 @@ type Store struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	all   []*record // every record there is; only grows, to little more than opts.Calls
+	all   []*record // every record there is; only grows, to little more than Settings.Calls
 	free  *record
 	ended endedCalls
 	kept  int   // calls, open ones included
@@ -56,23 +54,19 @@ type Store struct {
 
 // New returns an empty store. Close gives its memory back.
 func New(o Options) (*Store, error) {
-	if o.Calls < 1 || o.Bytes < 1 {
-		return nil, errors.New("capture: a ring needs room for one call")
+	first := Settings{
+		Calls: o.Calls, Bytes: o.Bytes, MessageBytes: o.MessageBytes, Mode: o.Mode, RouteModes: o.RouteModes, Redact: o.Redact,
 	}
-	if o.Bytes/blockSize >= math.MaxUint32 || o.Bytes > math.MaxInt {
-		return nil, errors.New("capture: a ring of more than 8 TiB, or than can be addressed")
+	if err := first.check(); err != nil {
+		return nil, err
 	}
-	o.MessageBytes = min(max(o.MessageBytes, 0), maxMessageBytes)
 	a, err := newArena(o.Bytes)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{opts: o, arena: a, redactions: make(chan redaction, redactQueue), closed: make(chan struct{}), away: make(away)}
-	for _, name := range o.Redact {
-		s.blocks.redact = append(s.blocks.redact, strings.ToLower(name))
-	}
 	s.blocks.none = new(block)
-	s.mode.Store(uint32(o.Mode))
+	s.use(&first)
 	s.feed = newFeed(s)
 	if o.Rules != nil {
 		s.running.Go(s.redactLarge)
@@ -104,7 +98,7 @@ func (s *Store) Override() (Mode, bool) { return s.Mode(), s.override.Load() }
 
 func (s *Store) modeOf(route string) Mode {
 	if !s.override.Load() {
-		if m, ok := s.opts.RouteModes[route]; ok {
+		if m, ok := s.settings.Load().RouteModes[route]; ok {
 			return m
 		}
 	}
@@ -113,7 +107,7 @@ func (s *Store) modeOf(route string) Mode {
 
 // follows reports whether any call may have to be recorded.
 func (s *Store) follows() bool {
-	return s.Mode() != Off || !s.override.Load() && len(s.opts.RouteModes) > 0
+	return s.Mode() != Off || !s.override.Load() && len(s.settings.Load().RouteModes) > 0
 }
 
 // Begin records a call that begins, if there is room for it.
@@ -144,10 +138,10 @@ func (s *Store) Begin(c callevent.Call) callevent.Follower {
 // room: its record is forgotten, and recycle has to empty it, which keeps the
 // lock from all others no longer than needed.
 func (s *Store) takeLocked() (r, forgotten *record) {
-	if s.kept >= s.opts.Calls {
+	if s.kept >= s.settings.Load().Calls {
 		forgotten = s.forgetLocked()
 	}
-	for s.kept >= s.opts.Calls || s.held+recordBytes+s.arena.bytes() > s.opts.Bytes {
+	for s.kept >= s.settings.Load().Calls || s.held+recordBytes+s.arena.bytes() > s.settings.Load().Bytes {
 		if !s.evictLocked() {
 			return nil, forgotten
 		}
@@ -235,7 +229,7 @@ func (s *Store) finish(r *record, total, reserved int64) {
 	s.open--
 	s.held += total - reserved - recordBytes
 	s.ended.push(endedCall{r, total})
-	for s.held+s.arena.bytes() > s.opts.Bytes && s.evictLocked() {
+	for s.held+s.arena.bytes() > s.settings.Load().Bytes && s.evictLocked() {
 	}
 	s.mu.Unlock()
 }
@@ -282,7 +276,7 @@ func (s *Store) write(c *chain, p []byte) int {
 func (s *Store) reserve(n int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.held+n+s.arena.bytes() > s.opts.Bytes {
+	for s.held+n+s.arena.bytes() > s.settings.Load().Bytes {
 		if !s.evictLocked() {
 			return false
 		}

@@ -13,6 +13,8 @@
 package decode
 
 import (
+	"sync/atomic"
+
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
@@ -87,8 +89,9 @@ func (l Limits) orDefault() Limits {
 type Decoder struct {
 	// Immutable.
 	limits   Limits
-	redactor *Redactor
 	inflater *inflater
+
+	redactor atomic.Pointer[Redactor]
 }
 
 // New makes a decoder. Fields that the redactor knows of are masked in what
@@ -97,5 +100,10 @@ func New(l Limits, r *Redactor) *Decoder {
 	if r == nil {
 		r = NewRedactor(nil)
 	}
-	return &Decoder{limits: l.orDefault(), redactor: r, inflater: &inflater{}}
+	d := &Decoder{limits: l.orDefault(), inflater: &inflater{}}
+	d.redactor.Store(r)
+	return d
 }
+
+// Redact has the fields masked that another redactor knows of.
+func (d *Decoder) Redact(r *Redactor) { d.redactor.Store(r) }

@@ -116,7 +116,7 @@ func (r *Result) problem(text string) {
 func (d *Decoder) typed(res *Result, desc protoreflect.MessageDescriptor, types Resolver, data []byte) {
 	res.Type = string(desc.FullName())
 	r := resolverOf(desc, types)
-	if p := d.redactor.PlanWith(desc, types); p != nil {
+	if p := d.redactor.Load().PlanWith(desc, types); p != nil {
 		// Again, although messages are redacted before they are stored: the
 		// type may have been unknown then, and older records stay.
 		out, cut := p.plain(data)

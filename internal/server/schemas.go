@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -24,17 +25,18 @@ import (
 // schemas is what decoding and redaction know of the backends' messages.
 type schemas struct {
 	// Immutable.
-	now      func() *inForce
-	cache    *reflectcache.Cache
-	redactor *decode.Redactor
-	decoder  *decode.Decoder
+	now     func() *inForce
+	cache   *reflectcache.Cache
+	decoder *decode.Decoder
 
-	found sync.Map // names of backends whose endpoints have been found once
+	redactor atomic.Pointer[decode.Redactor]
+	found    sync.Map // names of backends whose endpoints have been found once
 }
 
 func newSchemas(now func() *inForce, o Options) *schemas {
-	s := &schemas{now: now, redactor: decode.NewRedactor(now().cfg.Capture.Redact.Fields)}
-	s.decoder = decode.New(decode.DefaultLimits(), s.redactor)
+	s := &schemas{now: now}
+	s.redactor.Store(decode.NewRedactor(now().cfg.Capture.Redact.Fields))
+	s.decoder = decode.New(decode.DefaultLimits(), s.redactor.Load())
 	s.cache = reflectcache.New(reflectcache.Options{
 		Dial:     s.dial,
 		Metadata: s.metadata,
@@ -127,7 +129,7 @@ const withheldUnknown = "its type is not known, and fields are configured that m
 func (s *schemas) rules(backend, path string) (request, response capture.Rule) {
 	m, known := s.cache.Lookup(backend, path)
 	if !known || m == nil || m.Desc == nil {
-		if s.redactor.HasFields() {
+		if s.redactor.Load().HasFields() {
 			return capture.Rule{Withhold: withheldUnknown}, capture.Rule{Withhold: withheldUnknown}
 		}
 		return request, response
@@ -138,10 +140,10 @@ func (s *schemas) rules(backend, path string) (request, response capture.Rule) {
 // rule is for messages of one type. One whose file the backend does not have is
 // as good as unknown.
 func (s *schemas) rule(desc protoreflect.MessageDescriptor, types decode.Resolver) capture.Rule {
-	if desc.IsPlaceholder() && s.redactor.HasFields() {
+	if desc.IsPlaceholder() && s.redactor.Load().HasFields() {
 		return capture.Rule{Withhold: withheldUnknown}
 	}
-	if p := s.redactor.PlanWith(desc, types); p != nil {
+	if p := s.redactor.Load().PlanWith(desc, types); p != nil {
 		return capture.Rule{Body: p}
 	}
 	return capture.Rule{}
