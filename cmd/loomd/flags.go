@@ -37,7 +37,7 @@ Flags:
                     the file says (default full)
   -session NAME     write the calls to a file of that name under the state
                     directory, and read them back at the next start
-  -config FILE      read loom.yaml
+  -config FILE      read loom.yaml, and apply it again when it is edited
   -check            say whether the configuration is right, and exit
   -demo             start demo backends and traffic
   -open FILE        show a capture that was saved in the inspector, without
