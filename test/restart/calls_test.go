@@ -232,7 +232,7 @@ func TestCallsAfterARollback(t *testing.T) {
 	f.await("the next process serves", func() bool { return strings.Contains(reload.printed(), "probation") })
 	elder.end() // in the process which has given the session file away
 	eldest.end()
-	time.Sleep(500 * time.Millisecond) // the next process is told
+	time.Sleep(1500 * time.Millisecond) // the next process is told, and would have written them
 	for _, pid := range f.alive() {
 		if slices.Contains(served, pid) {
 			continue
@@ -256,6 +256,11 @@ func TestCallsAfterARollback(t *testing.T) {
 		return len(all) == 4
 	})
 	all := f.rows()
+	for _, r := range all {
+		if r.Reason != "" {
+			t.Errorf("nobody has told how call %+v ended", r)
+		}
+	}
 	f.stop()
 	wantCalls(t, "the session file", f.filed(), all, nil)
 }
