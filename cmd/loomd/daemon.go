@@ -81,6 +81,9 @@ func (d *daemon) open(own *ownCertificate, ended []server.Ended) (*server.Server
 		Systemd: notifier, Sockets: sockets,
 		Command: d.origin.reloads(d.flags), Heir: d.origin.heir,
 	}
+	if heir := d.origin.heir; heir != nil {
+		heir.Progress(version() + " takes over from " + heir.Build())
+	}
 	if own != nil {
 		o.Crossing = []hotrestart.Section{{Name: certificateSection, Version: certificateVersion, Save: own.save}}
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"syscall"
@@ -182,9 +181,6 @@ func (c *channel) read(ctx context.Context) (*incoming, error) {
 		n, oobn, flags, _, err := c.conn.ReadMsgUnix(c.buffer, c.oob)
 		if errors.Is(err, syscall.ECONNRESET) && tries < resets {
 			continue
-		}
-		if err == nil && n == 0 {
-			err = io.EOF
 		}
 		if err != nil {
 			return nil, err

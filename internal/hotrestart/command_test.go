@@ -171,3 +171,17 @@ func TestFirstProcess(t *testing.T) {
 		t.Fatalf("as PID 1: %v: %s", err, output)
 	}
 }
+
+// TestLimitsAreInherited looks at what Go changes in its own process: the limit
+// of open files. A program that is no Go program has that of the first process.
+func TestLimitsAreInherited(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "program")
+	writeScript(t, script, `echo "files $(ulimit -Sn), umask $(umask), core $(ulimit -c)"; exit 1`)
+	self := successorCommand(t, "tells")
+	cmd := exec.Command("sh", "-c", "ulimit -Sn 321; umask 027; ulimit -c 0; exec "+self.Args[0]+" "+script)
+	cmd.Env = self.Env
+	output, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "files 321, umask 0027, core 0") {
+		t.Errorf("it has %s, %v", output, err)
+	}
+}

@@ -51,7 +51,7 @@ var failures = []struct {
 	name   string
 	role   string
 	change func(*limits)
-	step   Step
+	step   Step // empty: it depends on the machine
 	says   string
 }{
 	{"ends before it greets", "ends at once", nil, StepGreet, "the successor ended: loom.yaml:3:5: no such key"},
@@ -64,7 +64,7 @@ var failures = []struct {
 	{"falls silent", "falls silent", func(l *limits) { l.silence = short }, StepPrepare, "gave no sign of life within 200ms"},
 	{"never serves", "never serves", func(l *limits) { l.start = short }, StepStart, "did not begin to serve within 200ms"},
 	{"ends when it may serve", "ends started", nil, StepStart, "the successor ended: out of memory, or nearly"},
-	{"is never in time", "never ready", func(l *limits) { l.overall = 4 * time.Second }, StepPrepare, "the handover did not end within 4s"},
+	{"is never in time", "never ready", func(l *limits) { l.overall = 4 * time.Second }, "", "the handover did not end within 4s"},
 }
 
 // TestHandFails has every failure leave nothing behind, and the next handover
@@ -87,7 +87,7 @@ func TestHandFails(t *testing.T) {
 				t.Error("there is a successor")
 			}
 			failure, ok := errors.AsType[*Failure](err)
-			if !ok || failure.Step != f.step || !strings.Contains(err.Error(), f.says) || strings.Contains(err.Error(), "\n") {
+			if !ok || f.step != "" && failure.Step != f.step || !strings.Contains(err.Error(), f.says) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("failed with %q, want step %s and %q", err, f.step, f.says)
 			}
 			expectDescriptors(t, before)

@@ -41,13 +41,6 @@ var faultPoints = []faultCase{
 	{"new sends SERVING", false, true}, {"new sent SERVING", false, true}, {"old got SERVING", false, true},
 }
 
-// faultLimits are short enough to be waited for and long enough for a process
-// that lives: the heartbeat comes each second.
-func faultLimits() *limits {
-	const each = 3 * time.Second
-	return &limits{check: each, greet: each, sockets: each, state: each, silence: each, start: each, ready: 3 * each, overall: 6 * each}
-}
-
 func init() { //nolint:gochecknoinits // main_test.go cannot name what has a build tag
 	// The old process serves as generation 1, and each line on stdin has it hand
 	// over. The new one outlives it, until stdin ends.
@@ -116,7 +109,7 @@ func handOver(l *net.TCPListener, g *gate) {
 	s, err := Hand(context.Background(), c, Offer{
 		Generation: 2, Sockets: []Socket{{Key: "tcp", Conn: l}},
 		Sections: []Section{{Name: "a", Save: func() ([]byte, error) { return make([]byte, 100_000), nil }}},
-	}, Options{limits: faultLimits()})
+	}, Options{})
 	if err != nil {
 		fmt.Println("failed:", err)
 		return
@@ -294,7 +287,7 @@ func (p *oldProcess) oldIsKilled(c faultCase, a *asking) {
 // oldIsStopped: it goes on after a while, finds its time over, and either takes
 // all back or finds that its successor serves.
 func (p *oldProcess) oldIsStopped(c faultCase, a *asking) {
-	time.Sleep(faultLimits().start + time.Second)
+	time.Sleep(defaultLimits().start + time.Second)
 	if err := p.command.Process.Signal(syscall.SIGCONT); err != nil {
 		p.t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func Hand(ctx context.Context, c Command, o Offer, options Options) (*Successor,
 		{StepSpawn, limits.greet, "the successor was not started", h.spawn},
 		{StepGreet, limits.greet, "the successor said nothing", h.greet},
 		{StepSockets, limits.sockets, "the successor did not take the sockets", h.passSockets},
-		{StepState, limits.state + limits.silence, "the successor did not take the state", h.passState},
+		{StepState, limits.state + limits.taken, "the successor did not take the state", h.passState},
 		{StepPrepare, limits.ready, "the successor was not ready", h.awaitPrepared},
 		{StepStart, limits.start, "the successor was not told to serve", h.start},
 	} {
@@ -155,9 +155,6 @@ func (h *handover) greet(ctx context.Context) error {
 		return fmt.Errorf("the successor chose version %d, and this process speaks %d to %d", answer.Version, own.min, own.max)
 	}
 	h.channel.version = uint8(answer.Version)
-	if answer.Build != "" {
-		h.options.Progress(StepGreet, answer.Build)
-	}
 	return nil
 }
 
@@ -272,7 +269,7 @@ func (h *handover) awaitServing(ctx context.Context) error {
 
 // pass sends a frame and waits until the successor has it.
 func (h *handover) pass(ctx context.Context, k kind, head any, body []byte, conns ...syscall.Conn) error {
-	ctx, cancel := within(ctx, h.options.limits.silence, "the successor did not take what it was sent")
+	ctx, cancel := within(ctx, h.options.limits.taken, "the successor did not take what it was sent")
 	defer cancel()
 	seq, err := h.channel.send(ctx, k, head, body, conns...)
 	if err != nil {

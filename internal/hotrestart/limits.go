@@ -8,6 +8,7 @@ type limits struct {
 	greet   time.Duration
 	sockets time.Duration
 	state   time.Duration
+	taken   time.Duration
 	ready   time.Duration
 	silence time.Duration
 	start   time.Duration
@@ -21,6 +22,7 @@ func defaultLimits() limits {
 		greet:   5 * time.Second,  // a Go process says something within a tenth of a second
 		sockets: 5 * time.Second,  // some messages between two processes of one machine
 		state:   10 * time.Second, // a gigabyte is written, summed and read in four
+		taken:   5 * time.Second,  // a frame, by a process that does nothing else
 		ready:   60 * time.Second, // restart.ready_timeout
 		silence: 5 * time.Second,  // five heartbeats: one may be late on a busy machine
 		start:   5 * time.Second,  // everything is ready; it only has to accept

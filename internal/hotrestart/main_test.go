@@ -49,6 +49,7 @@ func roles() map[string]func() error {
 	return map[string]func() error{
 		"serve":        func() error { return serve(nil) },
 		"first":        beFirst,
+		"tells":        tells,
 		"never asks":   func() error { time.Sleep(time.Minute); return nil },
 		"ends at once": func() error { return errors.New("loom.yaml:3:5: no such key") },
 		"panics":       func() error { return serve(func(*Heir) error { panic("the table is empty") }) },
@@ -270,4 +271,15 @@ func beFirst() error {
 		return fmt.Errorf("the successor was not waited for: %w", err)
 	}
 	return nil
+}
+
+// tells starts the program that its argument names, which fails, and prints why.
+func tells() error {
+	c, err := Started()
+	if err != nil {
+		return err
+	}
+	c.Args = os.Args[1:]
+	_, err = Hand(context.Background(), c, Offer{Generation: 2}, Options{})
+	return err
 }

@@ -20,8 +20,7 @@ type hello struct {
 }
 
 type welcome struct {
-	Version int    `json:"version"`
-	Build   string `json:"build"`
+	Version int `json:"version"`
 }
 
 type listeners struct {
