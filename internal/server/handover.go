@@ -56,6 +56,7 @@ func (s *Server) handOver(ctx context.Context, r *reload) (*hotrestart.Successor
 	})
 	if err != nil {
 		takeBack(sockets)
+		s.resumeBreakers()
 		s.generations.goOn()
 		s.settled(true)
 		return nil, err
@@ -79,6 +80,7 @@ func (s *Server) handOver(ctx context.Context, r *reload) (*hotrestart.Successor
 		_ = next.Link().Close()
 		next.Release()
 		takeBack(sockets)
+		s.resumeBreakers()
 		s.generations.goOn()
 		s.settled(true)
 		return nil, err

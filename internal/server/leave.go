@@ -38,6 +38,7 @@ func (s *Server) leave(ctx, cut context.Context, next *hotrestart.Successor) {
 	defer hurryNow()
 	s.departing(false, time.Now().Add(limit))
 	s.reporting.tell()
+	defer s.yieldBreakers()()
 	obeying, stop := context.WithCancel(context.Background())
 	var listening sync.WaitGroup
 	listening.Go(func() {

@@ -37,7 +37,7 @@ func (s *Server) sections() []section {
 	}
 	f := s.now()
 	for name, b := range f.breakers {
-		all = append(all, section{"breaker/" + name, 1, plain(b.Snapshot), b.Restore})
+		all = append(all, section{"breaker/" + name, 1, saveBreaker(b), b.Restore})
 	}
 	for name, k := range f.backends {
 		all = append(all, section{"backend/" + name, 1, plain(k.Snapshot), k.Restore})
