@@ -60,11 +60,21 @@ func (s *Server) listenerViews() []inspector.ListenerView {
 func (s *Server) panels(o Options, generation uint64) inspector.Panels {
 	started := time.Now()
 	return inspector.Panels{
-		Routes:   s.routeViews,
-		Backends: s.backendViews,
-		Breakers: s.breakerViews,
-		Config:   s.configView,
-		Status:   func() inspector.StatusView { return s.statusView(o, generation, started) },
+		Routes:   toldFirst(s, s.routeViews),
+		Backends: toldFirst(s, s.backendViews),
+		Breakers: toldFirst(s, s.breakerViews),
+		// Pages get it with figures that they have each second.
+		Config: toldFirst(s, s.configView),
+		Status: toldFirst(s, func() inspector.StatusView { return s.statusView(o, generation, started) }),
+	}
+}
+
+// toldFirst is a view of which the process that serves hears before it is shown.
+func toldFirst[T any](s *Server, view func() T) func() T {
+	return func() T {
+		v := view()
+		s.shown()
+		return v
 	}
 }
 
