@@ -53,7 +53,7 @@ type generations struct {
 	quiet func()   // ends all receiving; nil while there is none
 	since time.Time
 	owner bool          // certain is closed, and sure has been called
-	empty chan struct{} // closed when the last of them has ended
+	empty chan struct{} // closed when none of them drains any more
 }
 
 // older is one process that drains.
@@ -62,6 +62,7 @@ type older struct {
 	// Guarded by generations.mu.
 	status *processStatus // as it was told last; nil: nothing was yet
 	told   string         // the last order
+	done   bool           // it drains no more, and waits for the others: see Server.mind
 }
 
 // processStatus is what a process tells of itself.
@@ -72,6 +73,7 @@ type processStatus struct {
 	Calls       int       `json:"calls"`
 	Why         string    `json:"why"`       // it still lives
 	Probation   bool      `json:"probation"` // it may yet take over again
+	Done        bool      `json:"done"`      // it drains no more, and stays for the others' sake
 }
 
 func newGenerations(own int, log *zap.Logger) *generations {
@@ -91,7 +93,9 @@ func (g *generations) inherit(links []*hotrestart.Link, most int) {
 	if len(links) > 0 {
 		g.empty = make(chan struct{})
 	}
-	excess := slices.Clone(g.older[min(most, len(g.older)):])
+	// The first process of a container stays anyway.
+	draining := slices.DeleteFunc(slices.Clone(g.older), func(o *older) bool { return o.link.PID() == initPID })
+	excess := draining[min(most, len(draining)):]
 	g.mu.Unlock()
 	g.goOn()
 	for _, o := range excess {
@@ -113,11 +117,18 @@ func (g *generations) order(o *older, what string) {
 	}
 }
 
-// orderAll tells all older processes something.
+// orderAll tells all older processes that drain something.
 func (g *generations) orderAll(what string) {
-	for _, o := range g.all() {
+	for _, o := range g.draining() {
 		g.order(o, what)
 	}
+}
+
+// draining are those that have calls or connections, as far as is known.
+func (g *generations) draining() []*older {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(g.older), func(o *older) bool { return o.done })
 }
 
 func (g *generations) all() []*older {
@@ -198,7 +209,7 @@ func (g *generations) listen(ctx context.Context, o *older) {
 		m, err := o.link.Receive(ctx)
 		switch {
 		case errors.Is(err, io.EOF):
-			g.ended(o, all)
+			g.ended(o)
 			return
 		case ctx.Err() != nil:
 			return
@@ -232,20 +243,27 @@ func (g *generations) hear(generation int, data []byte) {
 		g.log.Debug("status of an older process", zap.Int("generation", generation), zap.Error(err))
 		return
 	}
+	finished := false
 	g.mu.Lock()
 	for _, o := range g.older {
 		if o.link.Generation() == generation {
 			o.status = &st
+			if finished = st.Done && !o.done; finished {
+				g.changeLocked(func() { o.done = true })
+			}
 		}
 	}
 	g.mu.Unlock()
+	if finished {
+		g.gone(generation)
+	}
 	if generation == g.own-1 && !st.Probation {
 		g.becomeOwner()
 	}
 }
 
 // ended forgets a process that has ended.
-func (g *generations) ended(o *older, all []report) {
+func (g *generations) ended(o *older) {
 	_ = o.link.Close()
 	g.mu.Lock()
 	g.forgetLocked(func(x *older) bool { return x == o })
@@ -253,17 +271,29 @@ func (g *generations) ended(o *older, all []report) {
 	if o.link.Generation() == g.own-1 {
 		g.becomeOwner()
 	}
-	for _, r := range all {
-		if r.gone != nil {
-			r.gone(o.link.Generation())
-		}
-	}
+	g.gone(o.link.Generation())
 	g.log.Info("an older process has ended", zap.Int("generation", o.link.Generation()), zap.Int("pid", o.link.PID()))
 }
 
+// gone says that nothing more is told of a generation.
+func (g *generations) gone(generation int) {
+	for _, r := range g.reports() {
+		if r.gone != nil {
+			r.gone(generation)
+		}
+	}
+}
+
 func (g *generations) forgetLocked(which func(*older) bool) {
-	had := len(g.older)
-	if g.older = slices.DeleteFunc(g.older, which); had > 0 && len(g.older) == 0 {
+	g.changeLocked(func() { g.older = slices.DeleteFunc(g.older, which) })
+}
+
+// changeLocked makes a change after which fewer processes may drain.
+func (g *generations) changeLocked(change func()) {
+	drains := func() bool { return slices.ContainsFunc(g.older, func(o *older) bool { return !o.done }) }
+	before := drains()
+	change()
+	if before && !drains() {
 		close(g.empty)
 	}
 }
@@ -291,7 +321,7 @@ func (g *generations) onProbation() (why string) {
 	return fmt.Sprintf("another reload is under way: generation %d may still take over again (restart.probation)", g.own-1)
 }
 
-// wait returns when no older process is left, or ctx ends.
+// wait returns when no older process drains any more, or ctx ends.
 func (g *generations) wait(ctx context.Context) bool {
 	g.mu.Lock()
 	empty := g.empty

@@ -87,7 +87,7 @@ func (s *Server) handOver(ctx context.Context, r *reload) (*hotrestart.Successor
 	}
 	s.keepFiles(sockets, next.Plan())
 	s.generations.passOn()
-	if !s.both {
+	if !s.both { // a unit that stops stays with the process that it stops with
 		s.tellMain(ctx, next.PID())
 	}
 	r.say("done", fmt.Sprintf("process %d drains for %s at most", s.pid, s.now().cfg.Restart.Drain))

@@ -25,6 +25,7 @@ type departure struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	probation bool      // it may yet take over again
+	done      bool      // it has drained, and stays for the others' sake
 	until     time.Time // when it is cut off; zero: it serves, or is on probation
 }
 
@@ -62,9 +63,12 @@ func (s *Server) leave(ctx, cut context.Context, next *hotrestart.Successor) {
 
 // part lets go of the successor. One that SIGTERM told to end, too, is waited
 // for: whoever sent that looks at this process.
-func (s *Server) part(cut context.Context, next *hotrestart.Successor) {
-	_ = next.Link().Close()
+func (s *Server) part(ctx, cut context.Context, next *hotrestart.Successor) {
 	defer next.Release()
+	if s.pid == initPID {
+		s.mind(ctx, next.Link())
+	}
+	_ = next.Link().Close()
 	if !s.both {
 		return
 	}
@@ -119,9 +123,11 @@ func (s *Server) lastFarewells() {
 func (s *Server) saveStatus() ([]byte, error) {
 	v := s.ownView()
 	s.departure.mu.Lock()
-	probation := s.departure.probation
+	probation, done := s.departure.probation, s.departure.done
 	s.departure.mu.Unlock()
-	return json.Marshal(&processStatus{PID: v.PID, Started: v.Started, Connections: v.Connections, Calls: v.Calls, Why: v.Why, Probation: probation})
+	return json.Marshal(&processStatus{
+		PID: v.PID, Started: v.Started, Connections: v.Connections, Calls: v.Calls, Why: v.Why, Probation: probation, Done: done,
+	})
 }
 
 // ownView is this process among the generations.
@@ -131,9 +137,11 @@ func (s *Server) ownView() inspector.GenerationView {
 		v.Connections += l.size()
 	}
 	s.departure.mu.Lock()
-	probation, until := s.departure.probation, s.departure.until
+	probation, done, until := s.departure.probation, s.departure.done, s.departure.until
 	s.departure.mu.Unlock()
 	switch left := time.Until(until).Round(time.Second); {
+	case done:
+		v.Why = "it is the first process of its container, and waits for the others"
 	case probation:
 		v.Why = "it may take over again"
 	case until.IsZero():

@@ -20,6 +20,12 @@ const (
 	reportPatience = time.Second
 )
 
+// The report of how a process is.
+const (
+	statusReport  = "status"
+	statusVersion = 1
+)
+
 // report is something that a process which another one has replaced tells that
 // one: each second and once at its end.
 type report struct {
@@ -37,7 +43,7 @@ type report struct {
 // reports are all of them. Who has something to tell adds a line.
 func (s *Server) reports() []report {
 	return []report{
-		{"status", 1, s.saveStatus, s.generations.hear, nil},
+		{statusReport, statusVersion, s.saveStatus, s.generations.hear, nil},
 		{"figures", 1, s.ledger.Report, s.hearFigures, s.figuresEnd},
 		{
 			callsReport, capture.SnapshotVersion, nil,

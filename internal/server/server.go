@@ -288,7 +288,7 @@ func (s *Server) Serve(ctx, cut context.Context) error {
 		s.log.Warn("close what watches", zap.Error(err))
 	}
 	if next != nil {
-		s.part(cut, next)
+		s.part(ctx, cut, next)
 	}
 	return err
 }
@@ -315,8 +315,11 @@ func (s *Server) becomeOwner() {
 }
 
 // end drains, after older processes have been told to hurry, and waits for
-// them, too. When cut ends they are cut off as this one is.
+// them, too. When cut ends, or restart.drain is over, they are cut off as this
+// one is.
 func (s *Server) end(cut context.Context) {
+	cut, cancel := context.WithTimeout(cut, time.Duration(s.now().cfg.Restart.Drain))
+	defer cancel()
 	s.generations.orderAll(orderEnd)
 	s.drain(0, haste{cut: cut.Done()})
 	if !s.generations.wait(cut) {

@@ -2,6 +2,7 @@ package readme
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -43,6 +44,7 @@ func checkLoomctl(t *testing.T, root, command string) {
 	if err := shell.Start(); err != nil {
 		t.Fatalf("start %s: %v", command, err)
 	}
+	t.Cleanup(func() { endSuccessor(t, tools, socket, demo.PID()) })
 	if endless.MatchString(command) {
 		enough := time.AfterFunc(3*time.Second, func() { _ = shell.Process.Signal(syscall.SIGINT) })
 		defer enough.Stop()
@@ -54,5 +56,25 @@ func checkLoomctl(t *testing.T, root, command string) {
 	}
 	if err != nil {
 		t.Errorf("%s: %v\n%s", command, err, &output)
+	}
+}
+
+// endSuccessor ends the process that a command had take over from the demo.
+func endSuccessor(t *testing.T, tools, socket string, demo int) {
+	t.Helper()
+	out, err := exec.Command(filepath.Join(tools, "loomctl"), "--socket", socket, "-o", "json", "status").Output()
+	if err != nil {
+		return // nobody serves
+	}
+	var st struct {
+		PID int `json:"pid"`
+	}
+	if err := json.Unmarshal(out, &st); err != nil {
+		t.Fatal(err)
+	}
+	if st.PID != demo {
+		if err := syscall.Kill(st.PID, syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -26,6 +26,7 @@ type family struct {
 	t              *testing.T
 	folder, config string
 	socket, listen string
+	first          int // of a container: its PID out here
 }
 
 // generation is one process of a family, as loomctl status shows it.
