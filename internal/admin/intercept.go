@@ -66,7 +66,7 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 }
 
 func (s *Server) admit(ctx context.Context, method string) (caller, error) {
-	who, err := s.rights.admit(ctx, method)
+	who, err := s.rights.Load().admit(ctx, method)
 	if err != nil {
 		s.opts.Counters.Denied.Add(1)
 		s.log.Warn("admin call denied", append(who.fields(), zap.String("method", method))...)

@@ -106,7 +106,7 @@ type Server struct {
 	// Immutable.
 	opts   Options
 	log    *zap.Logger
-	rights rights
+	rights atomic.Pointer[rights]
 	grpc   *grpc.Server
 	health *health.Server
 	ending context.Context // ends with Serve
@@ -121,19 +121,20 @@ type Server struct {
 
 // New returns a service that serves nothing yet.
 func New(o Options) (*Server, error) {
-	rights, err := newRights(o.Group, o.ReadOnly)
+	r, err := newRights(o.Group, o.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
-	return newServer(o, rights, askKernel), nil
+	return newServer(o, r, askKernel), nil
 }
 
 func newServer(o Options, r rights, ask func(net.Conn) (process, error)) *Server {
 	s := &Server{
-		opts: o, log: o.Log, rights: r, health: health.NewServer(),
+		opts: o, log: o.Log, health: health.NewServer(),
 		calls: make(chan struct{}, maxCalls), streams: make(chan struct{}, maxStreams),
 		parses: make(chan struct{}, 1), profiles: make(chan struct{}, 1),
 	}
+	s.rights.Store(&r)
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.grpc = grpc.NewServer(
 		grpc.Creds(peerCredentials{ask}),
@@ -153,6 +154,19 @@ func newServer(o Options, r rights, ask func(net.Conn) (process, error)) *Server
 	reflection.Register(s.grpc)
 	return s
 }
+
+// Rights are who may do what.
+type Rights struct{ rights rights }
+
+// NewRights makes those of Options.Group and Options.ReadOnly. It fails if the
+// machine has no such group.
+func NewRights(group string, readOnly []string) (Rights, error) {
+	r, err := newRights(group, readOnly)
+	return Rights{r}, err
+}
+
+// Use puts other rights in force, for calls that come from now on.
+func (s *Server) Use(r Rights) { s.rights.Store(&r.rights) }
 
 // Serve answers calls that come over a Unix socket until ctx ends, then ends
 // the streams, gives calls under way a moment, and returns when all handlers

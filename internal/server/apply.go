@@ -35,7 +35,7 @@ func (e *FixedError) Error() string {
 // them. Which socket operators use is agreed between processes, and loggers that
 // were made keep their format.
 func fixedKeys() []string {
-	return []string{"admin", "log.format", "capture.session", "capture.session_size", "capture.session_files", "inspector", "metrics"}
+	return []string{"admin.socket", "log.format", "capture.session", "capture.session_size", "capture.session_files", "inspector", "metrics"}
 }
 
 // refuse returns the error of changes that include a fixed key.
@@ -112,7 +112,7 @@ type change struct {
 // prepare makes everything that can fail, and nothing that shows.
 func (c *change) prepare(ctx context.Context) error {
 	c.limits()
-	for _, part := range []func(context.Context) error{c.backends, c.rules, c.capture, c.listeners} {
+	for _, part := range []func(context.Context) error{c.backends, c.rules, c.capture, c.admin, c.listeners} {
 		if err := part(ctx); err != nil {
 			return err
 		}

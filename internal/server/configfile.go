@@ -137,9 +137,13 @@ func (t *tender) look(ctx context.Context) time.Duration {
 	}
 	t.seen = now
 	done, err := s.readAndApply(ctx)
-	if err == nil || errors.Is(err, errNotServing) {
+	if errors.Is(err, errNotServing) {
+		t.seen = fingerprint{} // this process may go on to serve: it is looked at again
+		return 0
+	}
+	if err == nil {
 		t.wrong = ""
-		s.judge(done, err)
+		s.judge(done, nil)
 		return 0
 	}
 	if text := err.Error(); text != t.wrong {

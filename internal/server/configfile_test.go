@@ -137,6 +137,26 @@ func TestFileIsGone(t *testing.T) {
 	eventually(t, "the problem is shown", func() bool { return strings.Contains(e.configView().Error, "no such file") })
 }
 
+// An edit that comes while nothing can be applied, as during a reload that
+// fails, is in force when that is over.
+func TestFileChangesMeanwhile(t *testing.T) {
+	hold := new(sync.Mutex)
+	text := oneBackend(echo(t, hold), anyPort)
+	e := serveFile(t, text)
+	eventually(t, "the server serves", func() bool { _, err := e.ApplyFile(t.Context()); return err == nil })
+	e.settled(false)
+	writeText(t, e.path, text+"limits: {streams: 17}\n")
+	time.Sleep(belief)
+	if e.now().cfg.Limits.Streams == 17 {
+		t.Error("it is applied although nothing may be")
+	}
+	e.settled(true)
+	eventually(t, "the change is in force", func() bool { return e.now().cfg.Limits.Streams == 17 })
+	if n := e.configFigures().Refused; n != 0 {
+		t.Errorf("%d problems", n)
+	}
+}
+
 // What could not be had is tried again: the file need not be touched.
 func TestFileIsTriedAgain(t *testing.T) {
 	hold := new(sync.Mutex)

@@ -92,6 +92,36 @@ var users = []struct {
 	}},
 }
 
+// TestRightsChange edits who may do what while loomd runs.
+func TestRightsChange(t *testing.T) {
+	if os.Getuid() != 0 {
+		return // only root can become others
+	}
+	member := &syscall.Credential{Uid: 65533, Gid: 4711}
+	w := newWorld(t, "admin: {group: \"4711\"}\n")
+	for _, step := range []struct {
+		admin string
+		exit  map[string]int // by command
+	}{
+		{`{group: "4711"}`, map[string]int{"status": 0, "capture full": 0}},
+		{`{group: "4711", read_only: ["65533"]}`, map[string]int{"status": 0, "capture full": 4}},
+		{`{group: "4712"}`, map[string]int{"status": 4}},
+		{`{group: "4711"}`, map[string]int{"status": 0, "capture full": 0}},
+	} {
+		if err := os.WriteFile(w.confFile, []byte(w.config()+"admin: "+step.admin+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, said := w.loomctl(t, nil, "apply"); code != 0 {
+			t.Fatalf("apply: exit code %d: %s", code, said)
+		}
+		for command, want := range step.exit {
+			if code, said := w.loomctl(t, member, strings.Fields(command)...); code != want {
+				t.Errorf("%s with %s: exit code %d, want %d: %s", command, step.admin, code, want, said)
+			}
+		}
+	}
+}
+
 // TestUsers runs loomctl as others. A further group counts by what the system
 // says of the user, not by what the process was given.
 func TestUsers(t *testing.T) {
