@@ -124,6 +124,7 @@ var unsteady = []struct {
 	{regexp.MustCompile(`\b\d+(\.\d+)?(B|KiB|MiB)\b`), "SIZE"},
 	{regexp.MustCompile(`\b\d+\.\d\b`), "N.N"},
 	{regexp.MustCompile(`(?m)^(pid|goroutines)( +|\t)\d+$`), "$1${2}N"},
+	{regexp.MustCompile(`\bpid \d+, for T, \d+ connections`), "pid N, for T, N connections"},
 	{regexp.MustCompile(`(?m)^# (\S+), [0-9a-f]{8}, `), "# $1, HASH, "},
 	{regexp.MustCompile(`  +`), "  "},
 }
