@@ -149,6 +149,33 @@ func TestImports(t *testing.T) {
 	t.Logf("judged %d imports between packages of the house", edges)
 }
 
+// modest are packages that know little of the world: what they import beside
+// the standard library, with nothing of gRPC or HTTP among it.
+var modest = map[string][]string{
+	"internal/hotrestart": {"golang.org/x/sys/unix"},
+}
+
+// TestModestPackages keeps these as they are.
+func TestModestPackages(t *testing.T) {
+	for _, f := range readTree(t) {
+		allowed, ok := modest[path.Dir(f.path)]
+		if !ok || !f.isGo() || f.isTest() {
+			continue
+		}
+		set, tree := f.parse(t, parser.ImportsOnly)
+		for _, spec := range tree.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatalf("unquote import %s: %v", spec.Path.Value, err)
+			}
+			foreign := strings.Contains(name, ".") || strings.HasPrefix(name, "loom/") || strings.HasPrefix(name, "net/http")
+			if foreign && !slices.Contains(allowed, name) {
+				t.Errorf("%s: %s needs no %s: it hands over sockets and bytes, whatever they are for", set.Position(spec.Pos()), path.Dir(f.path), name)
+			}
+		}
+	}
+}
+
 // ownPackage returns the folder of an imported package of this module.
 func ownPackage(t *testing.T, quoted string) (string, bool) {
 	t.Helper()

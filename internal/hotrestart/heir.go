@@ -49,6 +49,8 @@ func (s Saved) Age() time.Duration { return time.Since(s.at) }
 // that it may accept. It must not serve: another may be started in its place.
 var ErrOrphaned = errors.New("the process that was to hand over has ended before it did")
 
+var errSilence = fmt.Errorf("the process that was to hand over said nothing within %v", patience)
+
 // Inherited takes what an older process hands over, all but the service itself.
 // It returns nil, and no error, in a process that was started in the ordinary
 // way. Call it before any other process is started and any descriptor opened.
@@ -74,7 +76,7 @@ func inherit(c *channel, stderr *lent, nonce string) (*Heir, error) {
 		channel: c, stderr: stderr, stop: make(chan struct{}), beat: make(chan string, unsaid),
 		sockets: map[string]*os.File{}, sections: map[string]Saved{},
 	}
-	h.waiting, h.cancel = within(context.Background(), patience, "the old process said nothing")
+	h.waiting, h.cancel = context.WithTimeoutCause(context.Background(), patience, errSilence)
 	err := h.greet(nonce)
 	if err == nil {
 		err = h.take()
@@ -326,9 +328,9 @@ func (h *Heir) Prepared(ctx context.Context, bound []string) error {
 	}
 	plan := Plan{Reused: h.reused, Bound: bound, Dropped: slices.Sorted(maps.Keys(h.sockets))}
 	h.closeSockets()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(h.waiting, func() { cancel(context.Cause(h.waiting)) })()
+	deadline, _ := h.waiting.Deadline()
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline, errSilence)
+	defer cancel()
 	err := h.awaitStart(ctx, plan)
 	if err != nil {
 		h.Fail(err)
@@ -363,8 +365,10 @@ func (h *Heir) awaitStart(ctx context.Context, plan Plan) error {
 // serves.
 func (h *Heir) Serving() error {
 	h.stderr.giveBack()
-	defer h.cancel()
-	_, err := h.channel.send(h.waiting, kindServing, struct{}{}, nil)
+	h.cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), defaultLimits().start)
+	defer cancel()
+	_, err := h.channel.send(ctx, kindServing, struct{}{}, nil)
 	if errors.Is(orphaned(err), ErrOrphaned) {
 		return nil
 	}
