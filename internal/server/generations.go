@@ -33,6 +33,9 @@ const (
 	// firstWord is how long a predecessor may be silent until it counts as sure
 	// of this process: it tells how it fares each second.
 	firstWord = 10 * time.Second
+	// sureSoon is how long who asks for a reload is kept waiting for the word of
+	// the predecessor that it will not take over again: it may be under way.
+	sureSoon = 300 * time.Millisecond
 )
 
 // generations are the processes that served before this one and still drain.
@@ -314,9 +317,17 @@ func (g *generations) becomeOwner() {
 // take over again.
 func (g *generations) onProbation() (why string) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.own == 1 || g.owner || time.Since(g.since) > firstWord {
+	sure := g.own == 1 || g.owner || time.Since(g.since) > firstWord
+	g.mu.Unlock()
+	if sure {
 		return ""
+	}
+	t := time.NewTimer(sureSoon)
+	defer t.Stop()
+	select {
+	case <-g.certain:
+		return ""
+	case <-t.C:
 	}
 	return fmt.Sprintf("another reload is under way: generation %d may still take over again (restart.probation)", g.own-1)
 }

@@ -90,7 +90,10 @@ func (s *Server) handOver(ctx context.Context, r *reload) (*hotrestart.Successor
 	if !s.both { // a unit that stops stays with the process that it stops with
 		s.tellMain(ctx, next.PID())
 	}
-	r.say("done", fmt.Sprintf("process %d drains for %s at most", s.pid, s.now().cfg.Restart.Drain))
+	limit := time.Duration(s.now().cfg.Restart.Drain)
+	s.departing(false, time.Now().Add(limit))
+	s.reporting.tell() // so that the next reload may follow at once
+	r.say("done", fmt.Sprintf("process %d drains for %v at most", s.pid, limit))
 	return next, nil
 }
 

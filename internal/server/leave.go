@@ -37,8 +37,6 @@ func (s *Server) leave(ctx, cut context.Context, next *hotrestart.Successor) {
 	defer cutNow()
 	hurry, hurryNow := context.WithCancel(ctx)
 	defer hurryNow()
-	s.departing(false, time.Now().Add(limit))
-	s.reporting.tell()
 	defer s.yieldBreakers()()
 	obeying, stop := context.WithCancel(context.Background())
 	var listening sync.WaitGroup

@@ -61,6 +61,16 @@ func TestParallelReloads(t *testing.T) {
 	}
 }
 
+// When loomctl reload has ended well, the next one may follow at once.
+func TestReloadsInARow(t *testing.T) {
+	f := startFamily(t, startBackend(t), "restart: {drain: 5s, probation: 100ms}\n")
+	for n := range 8 {
+		if out, stderr, code := f.tryReload(); code != 0 {
+			t.Fatalf("reload %d ended with %d: %s%s", n+1, code, out, stderr)
+		}
+	}
+}
+
 // SIGHUP reloads, too, and a second one does not begin another.
 func TestHangup(t *testing.T) {
 	f := startFamily(t, startBackend(t), "restart: {drain: 5s, probation: 1s}\n")
