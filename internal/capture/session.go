@@ -23,9 +23,15 @@ const sessionQueue = 4096
 // sessionFlush is how long a call may wait in memory before it is in the file.
 const sessionFlush = time.Second
 
-// sessionClose is how long Close waits for a file that takes nothing, such as
-// one on a server that is gone: twice, before and after it was given up.
-const sessionClose = 2 * time.Second
+const (
+	// sessionClose is how long Close waits for a file that takes nothing, such
+	// as one on a server that is gone: twice, before and after it was given up.
+	sessionClose = 2 * time.Second
+	// sessionCloseSlow is how long it waits for one that takes a call now and
+	// then: a full queue is written within a second, unless the machine is
+	// very busy.
+	sessionCloseSlow = 20 * time.Second
+)
 
 // SessionOptions says where the session file is and how it is bounded.
 type SessionOptions struct {
@@ -49,6 +55,7 @@ type Session struct {
 	closed bool       // guarded by mu: nothing may be queued any more
 
 	lost    atomic.Uint64
+	taken   atomic.Uint64           // calls that run has taken from the queue
 	opened  atomic.Pointer[os.File] // run stores it for Close, which may have to close it
 	givenUp atomic.Bool             // nothing more is written, and no record looked at
 
@@ -146,14 +153,21 @@ func (w *Session) Close() {
 	w.endedSoon()
 }
 
+// endedSoon waits for run to end, as long as it gets on. It reports false if
+// run does not.
 func (w *Session) endedSoon() bool {
-	t := time.NewTimer(sessionClose)
-	defer t.Stop()
-	select {
-	case <-w.ended:
-		return true
-	case <-t.C:
-		return false
+	pause := time.NewTicker(sessionClose)
+	defer pause.Stop()
+	for most := time.Now().Add(sessionCloseSlow); ; {
+		before := w.taken.Load()
+		select {
+		case <-w.ended:
+			return true
+		case <-pause.C:
+			if w.taken.Load() == before || time.Now().After(most) {
+				return false
+			}
+		}
 	}
 }
 
@@ -185,6 +199,7 @@ func (w *Session) run() {
 
 // append writes one call.
 func (w *Session) append(q queued) {
+	w.taken.Add(1)
 	err := w.await()
 	if w.givenUp.Load() {
 		w.lost.Add(1)

@@ -154,10 +154,10 @@ func (w *watch) handed(to sender) {
 	ctx, stop := context.WithCancel(context.Background())
 	f := &forwarding{last: make(chan struct{}), stop: stop}
 	w.forwarding = f
+	if w.session != nil {
+		f.running.Go(w.session.Close)
+	}
 	f.running.Go(func() {
-		if w.session != nil {
-			w.session.Close()
-		}
 		if err := f.run(ctx, w.store, to); err != nil && ctx.Err() == nil {
 			w.log.Warn("calls that this process still has are not in the list of the one that serves", zap.Error(err))
 		}

@@ -4,6 +4,7 @@ package restart
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -174,6 +175,37 @@ func wantCalls(t *testing.T, who string, heard map[string]bool, all, early map[s
 			t.Errorf("%s has call %s, which is not in the list", who, id)
 		}
 	}
+}
+
+// Over many reloads under traffic the session file has each call once,
+// whichever process it ended in, and so has the list, of the newest.
+func TestStormOfCallsInTheSessionFile(t *testing.T) {
+	const kept = 5000
+	f := startFamily(t, startBackend(t), fmt.Sprintf(`
+capture: {session: night, session_size: 1GiB, ring: {calls: %d}}
+restart: {drain: 5s, probation: %v}
+`, kept, *stormProbation))
+	traffic := startLoad(t, f.listen, 8, 10*time.Millisecond)
+	for range *stormReloads {
+		f.reload()
+	}
+	made := traffic.end()
+	f.await("the older processes end", func() bool { return len(f.generations()) == 1 })
+	all := f.rows()
+	if len(all) != min(made, kept) {
+		t.Errorf("the list has %d calls of %d", len(all), made)
+	}
+	f.stop()
+	ids := f.filed()
+	if len(ids) != made {
+		t.Errorf("the session file has %d calls, %d were made", len(ids), made)
+	}
+	for id, r := range all {
+		if !ids[id] || r.State != endedState || r.Reason != "" {
+			t.Errorf("call %+v is in the session file: %t", r, ids[id])
+		}
+	}
+	t.Logf("%d calls in %d reloads", made, *stormReloads)
 }
 
 // A process that is killed while it drains takes the end of its calls with it,
