@@ -211,17 +211,17 @@ func (g *generations) listen(ctx context.Context, o *older) {
 	for {
 		m, err := o.link.Receive(ctx)
 		switch {
+		case err == nil:
+			g.take(o, m, all) // even if ctx has ended: nobody else gets it
 		case errors.Is(err, io.EOF):
 			g.ended(o)
 			return
 		case ctx.Err() != nil:
 			return
-		case err != nil:
+		default:
 			// The next message may be whole; a link that is lost says EOF.
 			g.log.Debug("report of an older process", zap.Int("generation", o.link.Generation()), zap.Error(err))
-			continue
 		}
-		g.take(o, m, all)
 	}
 }
 
