@@ -2,7 +2,6 @@
 package apply
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -15,17 +14,4 @@ var (
 	loomctl string // path of the command
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	folder, err := os.MkdirTemp("", "loomctl-build")
-	if err == nil {
-		defer func() { _ = os.RemoveAll(folder) }()
-		loomctl, err = daemon.BuildTool(folder, ".", "loom/cmd/loomctl")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return daemon.RunTests(m, true, &program)
-}
+func TestMain(m *testing.M) { os.Exit(daemon.RunTestsAndLoomctl(m, true, &program, &loomctl)) }

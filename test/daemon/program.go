@@ -63,6 +63,21 @@ func RunTests(m *testing.M, race bool, program **Program) int {
 	return m.Run()
 }
 
+// RunTestsAndLoomctl is RunTests for a package that runs loomctl, too: its tests
+// find the path of that in loomctl.
+func RunTestsAndLoomctl(m *testing.M, race bool, program **Program, loomctl *string) int {
+	folder, err := os.MkdirTemp("", "loomctl-build")
+	if err == nil {
+		defer func() { _ = os.RemoveAll(folder) }()
+		*loomctl, err = BuildTool(folder, ".", "loom/cmd/loomctl")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return RunTests(m, race, program)
+}
+
 // Path is where the binary lies.
 func (p *Program) Path() string { return p.path }
 
