@@ -16,7 +16,8 @@ import (
 )
 
 // Call is one gRPC call: a stream downstream, and one after the other the
-// streams of its attempts upstream. All of it is one piece of memory.
+// streams of its attempts upstream. All of it is one piece of memory, of 888
+// bytes at most: one more, and the allocator takes 1,024.
 type Call struct {
 	// Immutable once the headers came.
 	conn     *downstream // that it came in on
@@ -25,6 +26,7 @@ type Call struct {
 	started  time.Time
 	allowed  time.Duration // from started to the deadline; 0: it has none
 	ours     bool          // the deadline is the route's, not the caller's
+	begun    atomic.Bool   // all this is there: others may look
 	request  request
 	route    *route.Route
 	upstream *upstream
@@ -32,8 +34,6 @@ type Call struct {
 	follower callevent.Follower // guarded by mu once the call is routed; nil: nobody follows
 
 	down h2.Stream // has locks of its own
-
-	begun atomic.Bool // the headers have been dealt with: others may look
 
 	mu sync.Mutex
 	// Guarded by mu.
