@@ -88,7 +88,7 @@ fuzz: ## Fuzz every target for FUZZTIME (10m)
 .PHONY: soak
 soak: deps fuzz ## Run what takes longer: fuzzing, a million calls, mixed traffic, 100 reloads
 	cd test && go test -count=1 -v -timeout 2h ./integrity $(SOAK)
-	cd test && go test -count=1 -v -timeout 30m -run TestStorm ./restart $(SOAK_RELOADS)
+	cd test && go test -count=1 -v -timeout 30m -run "TestStorm|TestNothingThatIsCountedFalls|TestOpenBreaker" ./restart $(SOAK_RELOADS)
 
 .PHONY: bench
 bench: ## Measure loomd beside its peers; writes bench/RESULTS.md

@@ -3,6 +3,7 @@
 package restart
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -52,9 +53,11 @@ const openTolerance = 100 * time.Millisecond
 // A breaker that is open stays so over reloads, and lets the first call pass at
 // the moment at which it would have without them: no earlier, no later.
 func TestOpenBreaker(t *testing.T) {
+	reloads := max(4, *stormReloads)
+	openFor := 4*time.Second + time.Duration(reloads)*time.Second // a reload takes less
 	dead := daemon.FreeAddress(t)
 	f := startFamily(t, dead, "restart: {drain: 1s, probation: 200ms}\n")
-	f.guard("trip: {consecutive: 3}, open_for: 8s, max_open_for: 8s")
+	f.guard(fmt.Sprintf("trip: {consecutive: 3}, open_for: %v, max_open_for: %v", openFor, openFor))
 	f.reload() // with the breaker
 	f.await("the breaker opens", func() bool {
 		conn := connect(t, f.listen)
@@ -63,7 +66,7 @@ func TestOpenBreaker(t *testing.T) {
 		return f.breaker().State == "open"
 	})
 	before := f.breaker()
-	for n := range 4 {
+	for n := range reloads {
 		f.reload()
 		after := f.breaker()
 		if after.State != "open" || after.Openings != before.Openings || after.LastError != before.LastError {

@@ -4,7 +4,9 @@ package restart
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -73,6 +75,11 @@ func TestReloadsInARow(t *testing.T) {
 
 // SIGHUP reloads, too, and a second one does not begin another.
 func TestHangup(t *testing.T) {
+	// Tests that run under nohup hand on that it is ignored, and loomd respects
+	// that. Signals that are waited for are not handed on.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	f := startFamily(t, startBackend(t), "restart: {drain: 5s, probation: 1s}\n")
 	traffic := startLoad(t, f.listen, 4, 10*time.Millisecond)
 	f.Signal(t, syscall.SIGHUP)

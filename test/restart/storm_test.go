@@ -25,7 +25,7 @@ import (
 // The size of the storm: "make soak" has a hundred reloads, each with the
 // probation that loomd has by default.
 var (
-	stormReloads   = flag.Int("reloads", 5, "how often the storm reloads")
+	stormReloads   = flag.Int("reloads", 5, "how often the storm reloads, and the tests of counts and breakers at least")
 	stormProbation = flag.Duration("probation", 500*time.Millisecond, "restart.probation in the storm")
 	stormQuiet     = flag.Duration("quiet", 3*time.Second, "how long the storm looks at a loomd that is not reloaded")
 	stormFactor    = flag.Float64("factor", 0, "how many times the quiet p99 that of reloads may be at most; 0: whatever")
