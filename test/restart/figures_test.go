@@ -38,7 +38,7 @@ func startFigures(t *testing.T, backend string) *figures {
 listeners: [{name: plain, address: %q}]
 backends:
   main: {targets: [%q], breaker: {}}
-  broken: {targets: [%q], breaker: {trip: {consecutive: 5}, open_for: 1m}}
+  broken: {targets: [%q], breaker: {trip: {consecutive: 5}, open_for: 10m, max_open_for: 10m}}
 routes:
   - {name: broken, match: {service: test.Broken}, backend: broken}
   - {name: all, backend: main}
