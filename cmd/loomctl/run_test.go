@@ -97,7 +97,7 @@ func TestExits(t *testing.T) {
 		{"stopping", "breaker status", &fakeDaemon{fail: status.Error(codes.Unavailable, "loomd is stopping")}, exitUnreachable, "does not answer any more"},
 		{"wrong value", "breaker status", &fakeDaemon{fail: status.Error(codes.InvalidArgument, "no such thing")}, exitUsage, "no such thing"},
 		{"anything else", "breaker status", &fakeDaemon{fail: status.Error(codes.Internal, "out of luck")}, exitFailed, "out of luck"},
-		{"slow", "breaker status --timeout 50ms", &fakeDaemon{silent: true}, exitFailed, "did not answer within 50ms: give it more with --timeout"},
+		{"slow", "breaker status --timeout 1s", &fakeDaemon{silent: true}, exitFailed, "did not answer within 1s: give it more with --timeout"},
 		{"replay", "calls replay 7-1", &fakeDaemon{}, exitReplay + 5, ""},
 		{"replay fails", "calls replay 7-1", &fakeDaemon{fail: status.Error(codes.NotFound, "call 7-1 is not kept")}, exitFailed, "not kept"},
 		{"unknown command", "braker", nil, exitUsage, `unknown command "braker"`},
