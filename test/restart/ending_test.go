@@ -186,7 +186,7 @@ func TestProbation(t *testing.T) {
 		_, stderr, code := f.tryReload()
 		told <- fmt.Sprintf("%d: %s", code, stderr)
 	}()
-	f.await("the fresh process serves", func() bool { return f.serving().Number == 2 })
+	f.await("the fresh process serves", func() bool { return f.serves(2) })
 	if _, stderr, code := f.tryReload(); code != 1 || !strings.Contains(stderr, "another reload is under way") {
 		t.Errorf("a reload within the probation: %d, %s", code, stderr)
 	}

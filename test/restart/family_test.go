@@ -163,6 +163,13 @@ func (f *family) serving() generation {
 	return all[i]
 }
 
+// serves reports whether the process of that generation says that it serves. At
+// the moment of a handover one may answer that does not any more.
+func (f *family) serves(number int) bool {
+	f.t.Helper()
+	return slices.ContainsFunc(f.generations(), func(g generation) bool { return g.Serving && g.Number == number })
+}
+
 // stop ends the family in order.
 func (f *family) stop() {
 	f.t.Helper()
