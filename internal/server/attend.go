@@ -22,19 +22,19 @@ const (
 // attend tells systemd that calls are served, and how they are, until ctx ends.
 // The function that it returns waits for the end of that.
 func (s *Server) attend(ctx context.Context) (wait func()) {
-	if !s.systemd.Listens() {
+	if !s.opts.Systemd.Listens() {
 		return func() {}
 	}
-	s.tell(s.systemd.Ready(s.statusLine()))
+	s.tell(s.opts.Systemd.Ready(s.statusLine()))
 	var telling sync.WaitGroup
-	telling.Go(func() { s.systemd.Watch(ctx, s.alive, s.tell) })
+	telling.Go(func() { s.opts.Systemd.Watch(ctx, s.alive, s.tell) })
 	telling.Go(func() {
 		tick := time.NewTicker(statusEvery)
 		defer tick.Stop()
 		for {
 			select {
 			case <-tick.C:
-				s.tell(s.systemd.Status(s.statusLine()))
+				s.tell(s.opts.Systemd.Status(s.statusLine()))
 			case <-ctx.Done():
 				return
 			}
@@ -47,7 +47,7 @@ func (s *Server) attend(ctx context.Context) (wait func()) {
 // for nobody to hear in a process that has handed over.
 func (s *Server) stopping() {
 	drain := time.Duration(s.now().cfg.Restart.Drain)
-	s.tell(s.systemd.Stopping(fmt.Sprintf("draining, at most %v", drain), drain+stopMargin))
+	s.tell(s.opts.Systemd.Stopping(fmt.Sprintf("draining, at most %v", drain), drain+stopMargin))
 }
 
 // tell logs what systemd did not hear.

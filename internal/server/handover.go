@@ -42,8 +42,8 @@ func (s *Server) handOver(ctx context.Context, r *reload) (*hotrestart.Successor
 	s.settled(false) // the successor reads the configuration itself
 	s.generations.rest()
 	sockets := lend(s.binder.all())
-	next, err := hotrestart.Hand(ctx, *s.command, s.offer(sockets), hotrestart.Options{
-		Build: s.version,
+	next, err := hotrestart.Hand(ctx, *s.opts.Command, s.offer(sockets), hotrestart.Options{
+		Build: s.opts.Version,
 		Ready: time.Duration(s.now().cfg.Restart.ReadyTimeout),
 		Progress: func(step hotrestart.Step, what string) {
 			switch {
@@ -106,7 +106,7 @@ func (s *Server) offer(sockets []lent) hotrestart.Offer {
 	for _, x := range s.sections() {
 		o.Sections = append(o.Sections, hotrestart.Section{Name: x.name, Version: x.version, Save: x.save})
 	}
-	o.Sections = append(o.Sections, s.crossing...)
+	o.Sections = append(o.Sections, s.opts.Crossing...)
 	return o
 }
 
@@ -138,7 +138,7 @@ const mainPatience = 5 * time.Second
 func (s *Server) tellMain(ctx context.Context, pid int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mainPatience)
 	defer cancel()
-	s.tell(s.systemd.Main(ctx, pid))
+	s.tell(s.opts.Systemd.Main(ctx, pid))
 }
 
 // keepFiles leaves the files of Unix sockets to the successor, but those that

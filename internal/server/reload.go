@@ -170,7 +170,7 @@ func (r *reloads) done(one *reload, next admin.Successor, err error) {
 // goes on. by says who asks for it. The error is a *admin.RefusedError if none
 // is begun, and a *admin.AbortedError if it came to nothing.
 func (s *Server) Reload(ctx context.Context, by string, say func(line string) error) (admin.Successor, error) {
-	if s.command == nil {
+	if s.opts.Command == nil {
 		return admin.Successor{}, errNoReload
 	}
 	if why := s.generations.onProbation(); why != "" {

@@ -138,7 +138,7 @@ func TestNoReload(t *testing.T) {
 // configurations are applied, and the next one may begin.
 func TestReloadFails(t *testing.T) {
 	r := serve(t, oneBackend(nobody, anyPort))
-	r.command = &hotrestart.Command{Args: []string{"/nowhere/loomd"}, Dir: "/"}
+	r.opts.Command = &hotrestart.Command{Args: []string{"/nowhere/loomd"}, Dir: "/"}
 	for range 3 {
 		var lines []string
 		_, err := r.Reload(t.Context(), "test", func(line string) error {

@@ -74,17 +74,12 @@ type Server struct {
 	relay    *relay.Relay
 	watch    *watch
 	tickets  *pki.Tickets
-	systemd  *systemd.Notifier
 	pid      int
 	started  time.Time
-	version  string
 
 	generations *generations
 	reloads     *reloads
-	replaced    chan struct{}       // closed when another process has taken over for good
-	command     *hotrestart.Command // nil: there are no reloads
-	heir        *hotrestart.Heir    // nil: this process is the first
-	crossing    []hotrestart.Section
+	replaced    chan struct{} // closed when another process has taken over for good
 	departure   departure
 
 	// Owned by the goroutine of Serve.
@@ -124,18 +119,13 @@ func New(cfg *config.Config, o Options) (*Server, error) {
 		counters:    new(Counters),
 		binder:      newBinder(o.Inherited, o.Heir != nil),
 		tickets:     pki.NewTickets(),
-		systemd:     o.Systemd,
 		opts:        o,
 		refusing:    make(chan struct{}, refusals),
 		pid:         os.Getpid(),
 		started:     time.Now(),
-		version:     o.Version,
 		generations: newGenerations(generation, o.Log.Named("reload")),
 		reloads:     newReloads(),
 		replaced:    make(chan struct{}),
-		command:     o.Command,
-		heir:        o.Heir,
-		crossing:    o.Crossing,
 	}
 	s.generations.reports, s.generations.sure = s.reports, s.becomeOwner
 	s.budget = h2.NewBudget(bufferedTotal(&cfg.Limits), &s.counters.H2)
@@ -296,13 +286,13 @@ func (s *Server) Serve(ctx, cut context.Context) error {
 // succeed tells the process before that this one accepts, and hears from all
 // that drain.
 func (s *Server) succeed() error {
-	if s.heir == nil {
+	if s.opts.Heir == nil {
 		return nil
 	}
-	if err := s.heir.Serving(); err != nil {
+	if err := s.opts.Heir.Serving(); err != nil {
 		return fmt.Errorf("tell the process before that this one serves: %w", err)
 	}
-	s.generations.inherit(s.heir.Links(), s.now().cfg.Restart.Generations)
+	s.generations.inherit(s.opts.Heir.Links(), s.now().cfg.Restart.Generations)
 	return nil
 }
 
@@ -311,7 +301,7 @@ func (s *Server) succeed() error {
 func (s *Server) becomeOwner() {
 	s.binder.own()
 	s.watch.store.Uncertain(false)
-	s.tell(s.systemd.TakeOver())
+	s.tell(s.opts.Systemd.TakeOver())
 }
 
 // end drains, after older processes have been told to hurry, and waits for
