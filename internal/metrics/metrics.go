@@ -116,7 +116,7 @@ func New(o Options) (*Metrics, error) {
 		all = append(all, newCaptureCollector(o.Capture))
 	}
 	if o.Config != nil {
-		all = append(all, configCollector{o.Config})
+		all = append(all, newConfigCollector(o.Config))
 	}
 	if o.Breakers != nil {
 		all = append(all, newBreakerCollector(o.Breakers, o.BreakerStates))

@@ -128,13 +128,7 @@ func TestDrainTimeout(t *testing.T) {
 	r := serve(t, oneBackend(echo(t, hold), anyPort))
 	hold.Lock()
 	defer hold.Unlock()
-	cc := r.client(0)
-	ended := make(chan error, 1)
-	go func() {
-		_, err := ask(cc, "/test.Echo/Call", "slow")
-		ended <- err
-	}()
-	eventually(t, "the call has come", func() bool { return r.relay.OpenCalls() == 1 })
+	ended := r.openCall()
 	r.stop()
 	r.cut()
 	err := <-ended

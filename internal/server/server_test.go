@@ -157,19 +157,27 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// A drain that is cut ends the calls that are open, and says how many.
-func TestCut(t *testing.T) {
-	hold := new(sync.Mutex)
-	r := serve(t, oneBackend(echo(t, hold), anyPort))
-	hold.Lock()
-	defer hold.Unlock()
+// openCall makes the first call, to a backend that holds it, and returns where
+// its end is told.
+func (r *running) openCall() <-chan error {
+	r.t.Helper()
 	cc := r.client(0)
 	ended := make(chan error, 1)
 	go func() {
 		_, err := ask(cc, "/test.Echo/Call", "slow")
 		ended <- err
 	}()
-	eventually(t, "the call has come", func() bool { return r.relay.OpenCalls() == 1 })
+	eventually(r.t, "the call has come", func() bool { return r.relay.OpenCalls() == 1 })
+	return ended
+}
+
+// A drain that is cut ends the calls that are open, and says how many.
+func TestCut(t *testing.T) {
+	hold := new(sync.Mutex)
+	r := serve(t, oneBackend(echo(t, hold), anyPort))
+	hold.Lock()
+	defer hold.Unlock()
+	ended := r.openCall()
 	r.stop()
 	select {
 	case err := <-ended:
