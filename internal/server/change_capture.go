@@ -23,21 +23,22 @@ func (c *change) capture(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if fields := c.next.cfg.Capture.Redact.Fields; !slices.Equal(fields, c.was.cfg.Capture.Redact.Fields) {
-		r := decode.NewRedactor(fields)
-		c.then(func(*h2.Batch) {
-			w.schemas.redactor.Store(r)
-			w.schemas.decoder.Redact(r)
-			w.store.Apply(is) // what was known of messages is asked for again
-		})
-	}
-	if reflect.DeepEqual(was, is) {
+	fields := c.next.cfg.Capture.Redact.Fields
+	redacts := !slices.Equal(fields, c.was.cfg.Capture.Redact.Fields)
+	if !redacts && reflect.DeepEqual(was, is) {
 		return nil
 	}
 	if err := w.store.Prepare(is); err != nil {
 		return err
 	}
-	c.then(func(*h2.Batch) { w.store.Apply(is) })
+	if redacts {
+		r := decode.NewRedactor(fields)
+		c.then(func(*h2.Batch) {
+			w.schemas.redactor.Store(r)
+			w.schemas.decoder.Redact(r)
+		})
+	}
+	c.then(func(*h2.Batch) { w.store.Apply(is) }) // what was known of messages is asked for again
 	return nil
 }
 
