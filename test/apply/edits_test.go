@@ -22,7 +22,7 @@ import (
 // what loomd does.
 func TestEveryKindOfEdit(t *testing.T) {
 	w, p := newWorld(t)
-	conn := dial(t, w.listen)
+	conn := daemon.Dial(t, w.listen)
 	answers := func(method string, code codes.Code, by string) func() bool {
 		return func() bool {
 			answer, err := call(t.Context(), conn, method, "hello")
@@ -87,13 +87,13 @@ func TestListenersComeAndGo(t *testing.T) {
 		return err == nil
 	}
 	w.edit(next, reached)
-	conn := dial(t, extra)
+	conn := daemon.Dial(t, extra)
 	open := openChat(t, conn)
 	open.say("first")
 	w.edit(p, func() bool { _, err := net.Dial("tcp", extra); return errors.Is(err, syscall.ECONNREFUSED) })
 	open.say("first")
 	open.end()
-	if _, err := call(t.Context(), dial(t, w.listen), echoMethod, "hello"); err != nil {
+	if _, err := call(t.Context(), daemon.Dial(t, w.listen), echoMethod, "hello"); err != nil {
 		t.Error(err)
 	}
 }
@@ -102,7 +102,7 @@ func TestListenersComeAndGo(t *testing.T) {
 // end.
 func TestBackendRemovedUnderAStream(t *testing.T) {
 	w, p := newWorld(t)
-	conn := dial(t, w.listen)
+	conn := daemon.Dial(t, w.listen)
 	open := openChat(t, conn)
 	open.say("first")
 	next := p
@@ -164,7 +164,7 @@ func TestWaysOfSaving(t *testing.T) {
 // A file with a mistake is kept out and shown everywhere until it is mended.
 func TestWrongFile(t *testing.T) {
 	w, p := newWorld(t)
-	conn := dial(t, w.listen)
+	conn := daemon.Dial(t, w.listen)
 	wrong := p
 	wrong.routes = "{name: all, backend: nobody}"
 	w.write(wrong)

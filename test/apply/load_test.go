@@ -32,7 +32,7 @@ func startLoad(t *testing.T, address string) *load {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &load{stop: stop}
 	for c := range 4 {
-		conn := dial(t, address)
+		conn := daemon.Dial(t, address)
 		for g := range 2 {
 			l.running.Go(func() { l.run(ctx, conn, fmt.Sprintf("%d.%d", c, g)) })
 		}
@@ -77,7 +77,7 @@ const edits = 1000
 func TestThousandEdits(t *testing.T) {
 	w, p := newWorld(t)
 	l := startLoad(t, w.listen)
-	open := openChat(t, dial(t, w.listen))
+	open := openChat(t, daemon.Dial(t, w.listen))
 	extra := daemon.FreeAddress(t)
 	var early daemon.Footprint
 	for i := range edits {

@@ -16,7 +16,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"loom/test/daemon"
@@ -178,19 +177,6 @@ func (w *world) figure(name string) string {
 		}
 	}
 	return ""
-}
-
-func dial(t *testing.T, target string) *grpc.ClientConn {
-	t.Helper()
-	if !strings.HasPrefix(target, "unix:") {
-		target = "passthrough:///" + target
-	}
-	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
 }
 
 // call makes a call and returns the answer.

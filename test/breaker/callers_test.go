@@ -13,9 +13,9 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"loom/test/daemon"
 	"loom/test/rawbytes"
 )
 
@@ -45,15 +45,7 @@ type end struct {
 // dial is a client of loomd.
 func dial(t *testing.T, address string, more ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	cc, err := grpc.NewClient("passthrough:///"+address, append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{})),
-	}, more...)...)
-	if err != nil {
-		t.Fatalf("dial loomd: %v", err)
-	}
-	t.Cleanup(func() { cc.Close() })
-	return cc
+	return daemon.Dial(t, address, append([]grpc.DialOption{grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{}))}, more...)...)
 }
 
 // startCallers has n callers call once every interval.

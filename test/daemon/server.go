@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"net"
+	"strings"
 	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // Serve runs a gRPC server until the test ends, and returns its address.
@@ -26,4 +28,20 @@ func Serve(t *testing.T, server *grpc.Server) string {
 		serving.Wait()
 	})
 	return listener.Addr().String()
+}
+
+// Dial makes a client, in clear text unless more says otherwise, of what listens
+// at address: host:port or unix:/path. It is closed when the test ends.
+func Dial(t *testing.T, address string, more ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
+	target := address
+	if !strings.HasPrefix(address, "unix:") {
+		target = "passthrough:///" + address
+	}
+	conn, err := grpc.NewClient(target, append([]grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}, more...)...)
+	if err != nil {
+		t.Fatalf("make a client of %s: %v", address, err)
+	}
+	t.Cleanup(func() { _ = conn.Close() }) // it may be closed already
+	return conn
 }

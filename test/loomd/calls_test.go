@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"loom/test/daemon"
@@ -62,15 +61,7 @@ type client struct {
 
 func dial(t *testing.T, address string) *client {
 	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{})),
-	)
-	if err != nil {
-		t.Fatalf("make a channel: %v", err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return &client{conn}
+	return &client{daemon.Dial(t, address, grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{})))}
 }
 
 // start begins a call and sends its first message.

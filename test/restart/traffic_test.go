@@ -10,14 +10,12 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"loom/test/daemon"
 	"loom/test/rawbytes"
@@ -68,17 +66,7 @@ func sum(s grpc.ServerStream) error {
 // connect makes a client of loomd.
 func connect(t *testing.T, address string, more ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
-	target := address
-	if !strings.HasPrefix(address, "unix:") {
-		target = "passthrough:///" + address
-	}
-	options := append([]grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{}))}, more...)
-	conn, err := grpc.NewClient(target, options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
+	return daemon.Dial(t, address, append([]grpc.DialOption{grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{}))}, more...)...)
 }
 
 // load is unary calls that go on until they are stopped. Each reply is checked.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"loom/test/daemon"
@@ -80,19 +78,10 @@ type caller struct {
 // dial makes a caller that soon tries again when nobody listens.
 func dial(t *testing.T, address string) *caller {
 	t.Helper()
-	target := address
-	if !strings.HasPrefix(address, "unix:") {
-		target = "passthrough:///" + address
-	}
-	conn, err := grpc.NewClient(target,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{})),
+	conn := daemon.Dial(t, address, grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawbytes.Codec{})),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1, MaxDelay: 50 * time.Millisecond}, MinConnectTimeout: patience,
 		}))
-	if err != nil {
-		t.Fatalf("make a channel: %v", err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
 	return &caller{address, conn}
 }
 

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -51,11 +50,7 @@ routes:
 inspector: {address: %q}
 `, listen, serveDescribed(t, 0), serveDescribed(t, services/2), inspector) + quickly)
 	m.run("systemctl", "start", "loomd")
-	conn, err := grpc.NewClient("passthrough:///"+listen, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn := daemon.Dial(t, listen)
 	m.fillCache("first", "second")
 	callServices(t, conn, ringCalls/services)
 	if status := m.run("loomctl", "status"); !strings.Contains(status, fmt.Sprintf("%d of ", ringCalls)) {
